@@ -1,0 +1,27 @@
+# Compiler launcher, linker, warnings and sanitizers, for every target of this build.
+
+find_program(EVERLONG_CCACHE ccache)
+if(EVERLONG_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # A precompiled header is reused from the cache only with these two relaxations.
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env "CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime" "${EVERLONG_CCACHE}")
+endif()
+
+find_program(EVERLONG_MOLD mold)
+if(EVERLONG_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  add_compile_options(-Xclang -fno-pch-timestamp)
+else()
+  add_compile_options(-fpch-preprocess)
+endif()
+if(EVERLONG_WERROR)
+  add_compile_options(-Werror)
+endif()
+
+if(EVERLONG_SANITIZE)
+  add_compile_options("-fsanitize=${EVERLONG_SANITIZE}" -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options("-fsanitize=${EVERLONG_SANITIZE}")
+endif()

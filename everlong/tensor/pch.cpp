@@ -1,0 +1,1 @@
+#include "everlong/tensor/torch.h"
