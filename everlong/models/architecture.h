@@ -1,0 +1,68 @@
+#pragma once
+// What an architecture gives to the rest: a configuration that can describe, check, build and name itself.
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "everlong/base/config.h"
+#include "everlong/checkpoint/name_table.h"
+
+namespace everlong::models {
+
+class Model;
+
+using KeySet = std::set<std::string, std::less<>>;
+
+/// How the language-model head is built on this architecture.
+struct LmHeadOptions {
+  bool dense = false;  ///< tanh(Linear(D -> D)) before the output matrix
+  bool bias = false;   ///< bias of the output matrix
+  bool tied = true;    ///< output matrix = token embedding
+};
+
+/// Token ids with a meaning to the model; -1 = none.
+struct SpecialTokens {
+  int64_t bos = -1;
+  int64_t eos = -1;
+  int64_t pad = -1;
+};
+
+/// Configuration of one architecture: its fields under their public keys, and what follows from them.
+class ArchitectureConfig {
+ public:
+  virtual ~ArchitectureConfig() = default;
+
+  [[nodiscard]] virtual std::string_view model_type() const = 0;  ///< key in models.def and "model_type" in config.json
+  [[nodiscard]] virtual Fields fields() = 0;                      ///< bound to this object
+
+  /// Checks fields against each other. Errors  InvalidArgument or Unsupported, naming the keys
+  virtual void validate() const = 0;
+
+  /// Called after reading a public config.json that gave the keys `given`: sets own keys that it cannot know to what its authors' code does.
+  virtual void adopt_public_defaults(const KeySet& given) { static_cast<void>(given); }
+
+  /// Builds the model with freshly initialised fp32 parameters, drawn from torch's default generator.
+  [[nodiscard]] virtual std::shared_ptr<Model> build() const = 0;
+  [[nodiscard]] virtual std::unique_ptr<ArchitectureConfig> clone() const = 0;
+
+  [[nodiscard]] virtual LmHeadOptions lm_head() const = 0;
+  [[nodiscard]] virtual std::vector<checkpoint::NameRule> name_rules() const = 0;  ///< causal language model, public dialect
+  [[nodiscard]] virtual int64_t parameter_count() const = 0;                       ///< closed form, causal language model
+  [[nodiscard]] virtual SpecialTokens special_tokens() const = 0;
+  [[nodiscard]] virtual int64_t vocabulary() const = 0;
+  virtual void set_vocabulary(int64_t size) = 0;
+
+  /// Hash of every field: models with equal fingerprints accept each other's states.
+  [[nodiscard]] std::string fingerprint() const;
+
+ protected:
+  ArchitectureConfig() = default;
+  ArchitectureConfig(const ArchitectureConfig&) = default;
+  ArchitectureConfig& operator=(const ArchitectureConfig&) = default;
+};
+
+}  // namespace everlong::models

@@ -1,0 +1,63 @@
+#include "everlong/models/mega/ema_gate.h"
+
+#include <cmath>
+
+#include "everlong/nn/linear.h"
+#include "everlong/ops/ema/ema.h"
+#include "everlong/tensor/torch.h"
+
+namespace everlong::models::mega {
+
+EmaGate::EmaGate(const Config& config) : model_dim_(config.hidden_size), bidirectional_(config.bidirectional), truncation_(config.truncation) {
+  const int64_t rows = bidirectional_ ? 2 * model_dim_ : model_dim_, states = config.ema_projection_size;
+  const auto parameter = [&](const char* name, at::IntArrayRef shape, double std) {
+    at::Tensor made = register_parameter(name, at::empty(shape, at::kFloat));
+    nn::init_normal_(made, std);
+    return made;
+  };
+  damping_ = parameter("damping", {rows, states}, config.ema_delta_alpha_range);
+  decay_ = parameter("decay", {rows, states}, config.ema_delta_alpha_range);
+  expansion_ = parameter("expansion", {rows, states}, config.ema_beta_range);
+  projection_ = parameter("projection", {rows, states}, config.ema_gamma_omega_range);
+  residual_ = parameter("residual", {model_dim_}, config.ema_gamma_omega_range);
+  const at::NoGradGuard no_grad;
+  for (int64_t n = 0; n < states; ++n) expansion_.select(1, n).add_(n % 2 == 0 ? 1.0 : -1.0);
+}
+
+EmaCoefficients EmaGate::coefficients() const {
+  const at::Tensor p = damping_.sigmoid();
+  const at::Tensor product = (p * decay_.sigmoid()).clamp_max(1.0 - 0x1p-24);
+  const at::Tensor input_weight = p * expansion_;
+  const double scale = std::sqrt(1.0 / static_cast<double>(damping_.size(1)));
+  return {.q = 1.0 - product, .c = input_weight * projection_ * scale, .input_weight = input_weight};
+}
+
+/// What lags of `truncation` and more add to the full filter, to be taken off.
+at::Tensor EmaGate::truncated_tail(const at::Tensor& x, const EmaCoefficients& all, int64_t first, bool reverse) const {
+  const int64_t lag = *truncation_, seq_len = x.size(1);
+  const at::Tensor q = all.q.narrow(0, first, model_dim_);
+  const at::Tensor c = all.c.narrow(0, first, model_dim_) * (static_cast<double>(lag) * q.log()).exp();
+  const at::Tensor gap = at::zeros({x.size(0), lag, model_dim_}, x.options());
+  const at::Tensor delayed = reverse ? at::cat({x.narrow(1, lag, seq_len - lag), gap}, 1) : at::cat({gap, x.narrow(1, 0, seq_len - lag)}, 1);
+  return ops::ema(delayed, q, c, {.reverse = reverse}).output;
+}
+
+EmaGate::Result EmaGate::forward(const at::Tensor& x, const std::optional<at::Tensor>& valid, const nn::SequencePlan& plan, const at::Tensor& state,
+                                 bool cached) const {
+  const EmaCoefficients all = coefficients();
+  const at::Tensor seen = valid ? x.masked_fill(valid->logical_not().unsqueeze(-1), 0) : x;
+  const bool truncated = truncation_ && !cached && *truncation_ < x.size(1);
+
+  ops::EmaOptions options{.restart = plan.restart, .lengths = cached ? plan.lengths : std::nullopt};
+  if (state.defined()) options.state = state;
+  auto [y, h] = ops::ema(seen, all.q.narrow(0, 0, model_dim_), all.c.narrow(0, 0, model_dim_), options);
+  if (truncated) y = y - truncated_tail(seen, all, 0, false);
+  if (bidirectional_) {
+    const at::Tensor q = all.q.narrow(0, model_dim_, model_dim_), c = all.c.narrow(0, model_dim_, model_dim_);
+    y = y + ops::ema(seen, q, c, {.reverse = true}).output;
+    if (truncated) y = y - truncated_tail(seen, all, model_dim_, true);
+  }
+  return {.output = at::silu(y + x * residual_.to(x.scalar_type())), .state = bidirectional_ ? at::Tensor() : h};
+}
+
+}  // namespace everlong::models::mega

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include "everlong/models/mega/config.h"
+#include "everlong/nn/sequence_plan.h"
+
+namespace everlong::models::mega {
+
+/// Coefficients of the scan h_t = q h_{t-1} + x_t, y_t = sum_n c_n h_{t,n}, and the weight p beta of the published state.
+struct EmaCoefficients {
+  at::Tensor q;             ///< [K, N], K = D or 2D (second half: from the right)
+  at::Tensor c;             ///< [K, N]
+  at::Tensor input_weight;  ///< [K, N]: published state = input_weight * h
+};
+
+/// Filters the normed input with damped exponential moving averages and adds it back: silu(EMA(x) + omega x).
+/// Shapes   x [B, T, D]; state.h [B, D, N] fp32; returns [B, T, D]
+/// State    forward direction only; in and out. `truncation` holds without a state only, as in both upstream codes.
+/// Source   MEGA, arXiv 2209.10655, section 3.1; specification 2.5. Differs: log1p and a clamp of p a below 1.
+class EmaGate : public torch::nn::Module {
+ public:
+  explicit EmaGate(const Config& config);
+
+  struct Result {
+    at::Tensor output;
+    at::Tensor state;  ///< undefined for a bidirectional gate
+  };
+  /// `state` undefined = nothing read; `cached` = a state is being carried, even if it is fresh.
+  Result forward(const at::Tensor& x, const std::optional<at::Tensor>& valid, const nn::SequencePlan& plan, const at::Tensor& state, bool cached) const;
+
+  [[nodiscard]] EmaCoefficients coefficients() const;
+
+ private:
+  at::Tensor truncated_tail(const at::Tensor& x, const EmaCoefficients& coefficients, int64_t first, bool reverse) const;
+
+  int64_t model_dim_;
+  bool bidirectional_;
+  std::optional<int64_t> truncation_;
+  at::Tensor damping_, decay_, expansion_, projection_, residual_;
+};
+
+}  // namespace everlong::models::mega

@@ -1,0 +1,126 @@
+#include "everlong/models/mega/gated_attention.h"
+
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "everlong/tensor/torch.h"
+
+namespace everlong::models::mega {
+nn::NormType norm_type(const Config& config) {
+  switch (config.normalization_type) {
+    case Normalization::layernorm: return nn::NormType::layernorm;
+    case Normalization::scalenorm: return nn::NormType::scalenorm;
+    case Normalization::rmsnorm: return config.rmsnorm_weight_only ? nn::NormType::rmsnorm_weight_only : nn::NormType::rmsnorm;
+    case Normalization::batchnorm:
+    case Normalization::syncbatchnorm: return nn::NormType::batchnorm;
+  }
+  return nn::NormType::scalenorm;
+}
+
+std::shared_ptr<nn::Linear> make_linear(int64_t in, int64_t out, double std) {
+  auto linear = std::make_shared<nn::Linear>(in, out);
+  nn::init_normal_(linear->weight, std);
+  return linear;
+}
+
+GatedAttention::GatedAttention(const Config& config, nn::StateLayout& layout, const std::string& state_prefix)
+    : config_(config), streams_(config.is_decoder && !config.bidirectional) {
+  const int64_t D = config.hidden_size, U = config.intermediate_size, Z = config.shared_representation_size;
+  norm_ = register_module("norm", std::make_shared<nn::Norm>(norm_type(config), D, config.norm_affine));
+  ema_ = register_module("ema", std::make_shared<EmaGate>(config));
+  value_proj_ = register_module("value_proj", make_linear(D, U, config.initializer_range));
+  mixed_proj_ = register_module("mixed_proj", make_linear(D, 2 * D + Z + U, config.initializer_range));
+  output_proj_ = register_module("output_proj", make_linear(U, D, config.initializer_range));
+  relative_bias_ = register_module("relative_bias", std::make_shared<RelativeBiasModule>(config));
+  qk_scale_ = register_parameter("qk_scale", at::empty({2, Z}, at::kFloat));
+  nn::init_normal_(qk_scale_, config.initializer_range);
+  qk_offset_ = register_parameter("qk_offset", at::zeros({2, Z}, at::kFloat));
+  if (!streams_) return;
+  const int64_t C = config.attention_chunk();
+  ema_slot_ = layout.add({.name = state_prefix + ".ema.h", .shape = {D, config.ema_projection_size}});
+  key_slot_ = layout.add({.name = state_prefix + ".key", .shape = {C, Z}, .kind = nn::SlotKind::cache, .grows = C == 0});
+  value_slot_ = layout.add({.name = state_prefix + ".value", .shape = {C, U}, .kind = nn::SlotKind::cache, .grows = C == 0});
+}
+
+at::Tensor GatedAttention::drop(const at::Tensor& x, double p) const {
+  return config_.use_feature_dropout ? nn::feature_dropout(x, p, is_training()) : nn::dropout(x, p, is_training());
+}
+
+ops::ChunkAttentionOptions GatedAttention::attention_options(const LayerCall& call, double dropout) const {
+  // The seed is drawn from the generator that activation checkpointing puts back, so a second run drops the same weights.
+  const uint64_t seed = dropout > 0 ? static_cast<uint64_t>(at::randint(std::numeric_limits<int64_t>::max(), {}, at::kLong).item<int64_t>()) : 0;
+  return {.function = config_.attention_activation,
+          .causal = config_.is_decoder,
+          .key_valid = call.window.valid,
+          .dropout = dropout,
+          .dropout_seed = seed};
+}
+
+at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
+  const int64_t D = config_.hidden_size, U = config_.intermediate_size, Z = config_.shared_representation_size;
+  const at::Tensor normed = config_.normalize_before_mega ? norm_->forward(x) : x;
+  const at::Tensor value = nn::activate(config_.activation, value_proj_->forward(normed));
+
+  const at::Tensor carried = call.state != nullptr ? (*call.state)[ema_slot_] : at::Tensor();
+  const auto smoothed = ema_->forward(normed, call.valid, call.plan, carried, call.state != nullptr);
+  if (streams_) updates.push_back({ema_slot_, smoothed.state});
+
+  const auto mixed = mixed_proj_->forward(drop(smoothed.output, config_.dropout_prob)).split_with_sizes({D, Z + U, D}, -1);
+  const at::Tensor update = mixed[0].sigmoid();
+  const auto shared = at::silu(mixed[1]).split_with_sizes({Z, U}, -1);
+  const at::Tensor scale = qk_scale_.to(x.scalar_type()), offset = qk_offset_.to(x.scalar_type());
+  const at::Tensor query = at::addcmul(offset[0], shared[0], scale[0]), key = at::addcmul(offset[1], shared[0], scale[1]);
+
+  const at::Tensor attended = attend(query, key, value, call, updates);
+  const at::Tensor candidate = nn::activate(config_.activation, mixed[2] + output_proj_->forward(attended * shared[1]));
+  const at::Tensor y = at::addcmul(x, update, drop(candidate, config_.dropout_prob) - x);
+  return config_.normalize_before_mega ? y : norm_->forward(y);
+}
+
+at::Tensor GatedAttention::attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call,
+                                  std::vector<nn::SlotUpdate>& updates) {
+  const at::Tensor key_past = call.state != nullptr ? (*call.state)[key_slot_] : at::Tensor();
+  const at::Tensor value_past = call.state != nullptr ? (*call.state)[value_slot_] : at::Tensor();
+  const at::Tensor keys = nn::with_past(key_past, key, call.window), values = nn::with_past(value_past, value, call.window);
+  const at::Tensor bias = relative_bias_->forward(call.window.longest);
+  if (call.trace != nullptr) trace_weights(query, keys, bias, call);
+
+  const double attention_dropout = is_training() ? config_.attention_probs_dropout_prob : 0.0;
+  const at::Tensor attended =
+      ops::chunk_attention(query, keys, drop(values, config_.hidden_dropout_prob), bias, call.window.pieces, attention_options(call, attention_dropout));
+  if (streams_) {
+    updates.push_back({key_slot_, nn::kept(key_past, keys, call.window, call.plan)});
+    updates.push_back({value_slot_, nn::kept(value_past, values, call.window, call.plan)});
+  }
+  return attended;
+}
+
+/// Attention weights, read off by attending to unit vectors. Shapes  [B, T, A]: row t, weights within its chunk.
+void GatedAttention::trace_weights(const at::Tensor& query, const at::Tensor& key, const at::Tensor& bias, const LayerCall& call) const {
+  const int64_t span = call.window.longest, total = key.size(1);
+  at::Tensor unit = at::zeros({key.size(0), total, span}, key.options());
+  for (const ops::AttentionPiece& piece : call.window.pieces) {
+    at::Tensor rows = piece.row < 0 ? unit : unit.narrow(0, piece.row, 1);
+    rows.narrow(1, piece.key_begin, piece.key_len).copy_(at::eye(piece.key_len, span, key.options()).unsqueeze(0));
+  }
+  (*call.trace)(fmt::format("attention.{}", call.layer), ops::chunk_attention(query, key, unit, bias, call.window.pieces, attention_options(call, 0.0)));
+}
+
+FeedForward::FeedForward(const Config& config) : config_(config) {
+  norm_ = register_module("norm", std::make_shared<nn::Norm>(norm_type(config), config.hidden_size, config.norm_affine));
+  up_ = register_module("up", make_linear(config.hidden_size, config.nffn_hidden_size, config.initializer_range));
+  down_ = register_module("down", make_linear(config.nffn_hidden_size, config.hidden_size, config.initializer_range));
+}
+
+at::Tensor FeedForward::forward(const at::Tensor& x) {
+  const auto drop = [&](const at::Tensor& value, double p) {
+    return config_.use_feature_dropout ? nn::feature_dropout(value, p, is_training()) : nn::dropout(value, p, is_training());
+  };
+  const at::Tensor normed = config_.normalize_before_ffn ? norm_->forward(x) : x;
+  const at::Tensor inner = drop(nn::activate(config_.activation, up_->forward(normed)), config_.nffn_activation_dropout_prob);
+  const at::Tensor y = x + drop(down_->forward(inner), config_.dropout_prob);
+  return config_.normalize_before_ffn ? y : norm_->forward(y);
+}
+
+}  // namespace everlong::models::mega

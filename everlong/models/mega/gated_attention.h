@@ -1,0 +1,74 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include "everlong/models/mega/config.h"
+#include "everlong/models/mega/ema_gate.h"
+#include "everlong/models/mega/relative_bias.h"
+#include "everlong/models/model.h"
+#include "everlong/nn/chunk_window.h"
+#include "everlong/nn/linear.h"
+#include "everlong/nn/norm.h"
+
+namespace everlong::models::mega {
+
+/// What every layer of one call shares.
+struct LayerCall {
+  const nn::SequencePlan& plan;
+  const nn::ChunkWindow& window;
+  const std::optional<at::Tensor>& valid;  ///< [B, T] bool
+  const nn::State* state;                  ///< null: the sequences start here and nothing is carried out
+  const Trace* trace;
+  int64_t layer;
+};
+
+/// Moving-average gated attention, the first half of a MEGA block.
+/// Shapes   x [B, T, D]; returns [B, T, D]
+/// State    EMA [B, D, N] fp32; keys [B, C, Z] and values [B, C, U] of the unfinished chunk (all of them without chunking)
+/// Source   MEGA, arXiv 2209.10655, section 3; specification 2.8. Exact.
+class GatedAttention : public torch::nn::Module {
+ public:
+  GatedAttention(const Config& config, nn::StateLayout& layout, const std::string& state_prefix);
+  at::Tensor forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
+
+  [[nodiscard]] const EmaGate& ema() const { return *ema_; }
+  [[nodiscard]] nn::Slot ema_slot() const { return ema_slot_; }
+  [[nodiscard]] nn::Slot key_slot() const { return key_slot_; }
+  [[nodiscard]] nn::Slot value_slot() const { return value_slot_; }
+
+ private:
+  at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
+  void trace_weights(const at::Tensor& query, const at::Tensor& key, const at::Tensor& bias, const LayerCall& call) const;
+  [[nodiscard]] at::Tensor drop(const at::Tensor& x, double p) const;
+  [[nodiscard]] ops::ChunkAttentionOptions attention_options(const LayerCall& call, double dropout) const;
+
+  Config config_;
+  std::shared_ptr<nn::Norm> norm_;
+  std::shared_ptr<EmaGate> ema_;
+  std::shared_ptr<nn::Linear> value_proj_, mixed_proj_, output_proj_;
+  std::shared_ptr<RelativeBiasModule> relative_bias_;
+  at::Tensor qk_scale_, qk_offset_;
+  nn::Slot ema_slot_{}, key_slot_{}, value_slot_{};
+  bool streams_ = false;
+};
+
+/// Normalised feed-forward network, the second half of a MEGA block. Shapes  x [B, T, D]; returns [B, T, D]. Source  specification 2.9. Exact.
+class FeedForward : public torch::nn::Module {
+ public:
+  explicit FeedForward(const Config& config);
+  at::Tensor forward(const at::Tensor& x);
+
+ private:
+  Config config_;
+  std::shared_ptr<nn::Norm> norm_;
+  std::shared_ptr<nn::Linear> up_, down_;
+};
+
+[[nodiscard]] nn::NormType norm_type(const Config& config);
+[[nodiscard]] std::shared_ptr<nn::Linear> make_linear(int64_t in, int64_t out, double std);
+
+}  // namespace everlong::models::mega

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "everlong/models/mega/gated_attention.h"
+#include "everlong/models/model.h"
+
+namespace everlong::models::mega {
+
+/// One block: gated attention, then the feed-forward network where the configuration has one.
+class Block : public torch::nn::Module {
+ public:
+  Block(const Config& config, nn::StateLayout& layout, const std::string& state_prefix);
+  at::Tensor forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
+  [[nodiscard]] const GatedAttention& attention() const { return *attention_; }
+
+ private:
+  std::shared_ptr<GatedAttention> attention_;
+  std::shared_ptr<FeedForward> ffn_;
+};
+
+/// MEGA: token embedding and blocks, without a final norm, as in Hugging Face's MegaModel.
+/// Source   MEGA, arXiv 2209.10655; specification 2.12. Exact.
+class MegaModel final : public Model {
+ public:
+  explicit MegaModel(const Config& config);
+
+  ModelOutput forward(const ModelInput& input, nn::State state) override;
+  [[nodiscard]] Capabilities capabilities() const override;
+  [[nodiscard]] int64_t hidden_size() const override { return config_.hidden_size; }
+  [[nodiscard]] int64_t vocab_size() const override { return config_.vocab_size; }
+  [[nodiscard]] at::Tensor embedding_weight() const override { return embedding_->weight; }
+
+  /// "cache.i.self_key", ".self_value" (rows at one position) and ".ema_state" = p beta h, as past_key_values holds them upstream.
+  [[nodiscard]] std::vector<NamedTensor> public_state(const nn::State& state) const override;
+
+ private:
+  at::Tensor embed(const ModelInput& input) const;
+  at::Tensor run_block(size_t index, const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
+
+  Config config_;
+  std::shared_ptr<nn::Embedding> embedding_, token_type_embedding_;
+  std::vector<std::shared_ptr<Block>> blocks_;
+  nn::Slot valid_slot_{};
+};
+
+}  // namespace everlong::models::mega

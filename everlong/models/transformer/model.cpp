@@ -1,0 +1,165 @@
+#include "everlong/models/transformer/model.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "everlong/nn/activation.h"
+#include "everlong/nn/norm.h"
+#include "everlong/tensor/activation_checkpointing.h"
+#include "everlong/tensor/device.h"
+#include "everlong/tensor/torch.h"
+
+namespace everlong::models::transformer {
+namespace {
+
+/// Rotates the halves of each head by the angles of its position. Shapes  x [B, H, T, K]; cosine, sine [B or 1, 1, T, K / 2]
+at::Tensor rotate(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine) {
+  const auto halves = x.to(cosine.scalar_type()).chunk(2, -1);
+  return at::cat({halves[0] * cosine - halves[1] * sine, halves[1] * cosine + halves[0] * sine}, -1).to(x.scalar_type());
+}
+
+/// Positions of all tokens within their documents. Shapes  returns [1, T] where all rows agree, else [B, T]; fp64
+at::Tensor token_positions(const nn::SequencePlan& plan) {
+  if (plan.uniform()) return at::arange(plan.start_position.front(), plan.start_position.front() + plan.seq_len, at::kDouble).unsqueeze(0);
+  at::Tensor positions = at::zeros({plan.batch_size, plan.seq_len}, at::kDouble);
+  for (const nn::Segment& segment : plan.segments)
+    positions[segment.row].narrow(0, segment.begin, segment.len).copy_(at::arange(segment.position, segment.position + segment.len, at::kDouble));
+  return positions;
+}
+
+/// Which keys each token may see, where plain causality does not say it. A token always sees itself, so that no row of a softmax is empty.
+std::optional<at::Tensor> visibility(const nn::SequencePlan& plan, const nn::ChunkWindow& window, at::Device device) {
+  if (window.uniform && !window.valid && (window.past == 0 || plan.seq_len == 1)) return std::nullopt;
+  const int64_t total = window.past + plan.seq_len;
+  at::Tensor mask = at::zeros({plan.batch_size, plan.seq_len, total}, at::kBool);
+  for (const ops::AttentionPiece& piece : window.pieces) {
+    const at::Tensor rows = piece.row < 0 ? mask : mask.narrow(0, piece.row, 1);
+    const at::Tensor causal = at::ones({piece.query_len, piece.key_len}, at::kBool).tril(piece.first_place());
+    rows.narrow(1, piece.query_begin, piece.query_len).narrow(2, piece.key_begin, piece.key_len).copy_(causal.unsqueeze(0));
+  }
+  if (window.valid) mask = mask.logical_and(window.valid->to(at::kCPU).unsqueeze(1));
+  mask.diagonal(window.past, 1, 2).fill_(true);
+  return mask.unsqueeze(1).to(device);
+}
+
+std::shared_ptr<nn::Linear> make_linear(int64_t in, int64_t out, bool bias, double std) {
+  auto linear = std::make_shared<nn::Linear>(in, out, bias);
+  nn::init_normal_(linear->weight, std);
+  return linear;
+}
+
+}  // namespace
+
+Block::Block(const Config& config, nn::StateLayout& layout, const std::string& state_prefix) : config_(config) {
+  const int64_t D = config.hidden_size, K = config.head_width(), Q = config.num_attention_heads * K, KV = config.key_value_heads() * K;
+  const double std = config.initializer_range;
+  const auto norm = [&](const std::string& name) {
+    auto holder = register_module(name, std::make_shared<torch::nn::Module>());
+    return holder->register_parameter("weight", at::ones({D}, at::kFloat));
+  };
+  attention_norm_ = norm("attention_norm");
+  ffn_norm_ = norm("ffn_norm");
+  auto attention = register_module("attention", std::make_shared<torch::nn::Module>());
+  q_proj_ = attention->register_module("q_proj", make_linear(D, Q, config.attention_bias, std));
+  k_proj_ = attention->register_module("k_proj", make_linear(D, KV, config.attention_bias, std));
+  v_proj_ = attention->register_module("v_proj", make_linear(D, KV, config.attention_bias, std));
+  o_proj_ = attention->register_module("o_proj", make_linear(Q, D, config.attention_bias, std));
+  auto ffn = register_module("ffn", std::make_shared<torch::nn::Module>());
+  gate_proj_ = ffn->register_module("gate_proj", make_linear(D, config.intermediate_size, config.mlp_bias, std));
+  up_proj_ = ffn->register_module("up_proj", make_linear(D, config.intermediate_size, config.mlp_bias, std));
+  down_proj_ = ffn->register_module("down_proj", make_linear(config.intermediate_size, D, config.mlp_bias, std));
+  const std::vector<int64_t> shape{0, config.key_value_heads(), K};
+  key_slot_ = layout.add({.name = state_prefix + ".key", .shape = shape, .kind = nn::SlotKind::cache, .grows = true});
+  value_slot_ = layout.add({.name = state_prefix + ".value", .shape = shape, .kind = nn::SlotKind::cache, .grows = true});
+}
+
+at::Tensor Block::attend(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
+  const auto heads = [&](const at::Tensor& y) { return y.view({x.size(0), x.size(1), -1, config_.head_width()}); };
+  const at::Tensor query = rotate(heads(q_proj_->forward(x)).transpose(1, 2), call.cosine, call.sine);
+  const at::Tensor key = rotate(heads(k_proj_->forward(x)).transpose(1, 2), call.cosine, call.sine).transpose(1, 2);
+  const at::Tensor value = heads(v_proj_->forward(x));
+
+  const at::Tensor key_past = call.state != nullptr ? (*call.state)[key_slot_] : at::Tensor();
+  const at::Tensor value_past = call.state != nullptr ? (*call.state)[value_slot_] : at::Tensor();
+  const at::Tensor keys = nn::with_past(key_past, key, call.window), values = nn::with_past(value_past, value, call.window);
+  updates.push_back({key_slot_, nn::kept(key_past, keys, call.window, call.plan)});
+  updates.push_back({value_slot_, nn::kept(value_past, values, call.window, call.plan)});
+
+  const bool plain = !call.mask && call.window.past == 0;
+  const bool grouped = config_.key_value_heads() != config_.num_attention_heads;
+  const double attention_dropout = is_training() ? config_.attention_dropout : 0.0;
+  const at::Tensor attended = at::scaled_dot_product_attention(query, keys.transpose(1, 2), values.transpose(1, 2), call.mask, attention_dropout, plain,
+                                                               std::nullopt, grouped);
+  return o_proj_->forward(attended.transpose(1, 2).reshape({x.size(0), x.size(1), -1}));
+}
+
+at::Tensor Block::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
+  const auto drop = [&](const at::Tensor& y) { return nn::dropout(y, config_.hidden_dropout, is_training()); };
+  const at::Tensor y = x + drop(attend(nn::rms_norm(x, attention_norm_, config_.rms_norm_eps), call, updates));
+  const at::Tensor normed = nn::rms_norm(y, ffn_norm_, config_.rms_norm_eps);
+  return y + drop(down_proj_->forward(at::silu(gate_proj_->forward(normed)) * up_proj_->forward(normed)));
+}
+
+TransformerModel::TransformerModel(const Config& config) : config_(config) {
+  layout_.set_owner(config.fingerprint());
+  embedding_ = register_module("embedding", std::make_shared<nn::Embedding>(config.vocab_size, config.hidden_size, config.pad_token_id));
+  nn::init_normal_(embedding_->weight, config.initializer_range);
+  const auto layers = std::make_shared<torch::nn::Module>();
+  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+    blocks_.push_back(std::make_shared<Block>(config, layout_, fmt::format("layers.{}", i)));
+    layers->register_module(fmt::format("{}", i), blocks_.back());
+  }
+  register_module("layers", layers);
+  norm_ = register_module("norm", std::make_shared<torch::nn::Module>())->register_parameter("weight", at::ones({config.hidden_size}, at::kFloat));
+  valid_slot_ = layout_.add({.name = "key_valid", .shape = {0}, .kind = nn::SlotKind::flag, .grows = true});
+}
+
+at::Tensor TransformerModel::run_block(size_t index, const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
+  if (!activation_checkpointing()) return blocks_[index]->forward(x, call, updates);
+  bool first_run = true;
+  return run_checkpointed(x, [block = blocks_[index], call, first_run, &updates, plan = call.plan, window = call.window, cosine = call.cosine,
+                              sine = call.sine, mask = call.mask](const at::Tensor& again) mutable {
+    std::vector<nn::SlotUpdate> dropped;
+    const LayerCall copied{.plan = plan, .window = window, .cosine = cosine, .sine = sine, .mask = mask, .state = call.state};
+    const at::Tensor y = block->forward(again, first_run ? call : copied, first_run ? updates : dropped);
+    first_run = false;
+    return y;
+  });
+}
+
+ModelOutput TransformerModel::forward(const ModelInput& input, nn::State state) {
+  check_input(input, state);
+  const int64_t batch_size = input.tokens.size(0), seq_len = input.tokens.size(1);
+  const at::Device device = input.tokens.device();
+  const bool cached = !state.empty();
+  const auto valid = input.valid ? std::optional<at::Tensor>(input.valid->to(at::kBool)) : std::nullopt;
+  const auto start = cached ? state.positions() : std::vector<int64_t>(static_cast<size_t>(batch_size), 0);
+  const auto plan = nn::plan_sequence(batch_size, seq_len, start, valid, input.document_ids);
+  const auto window = nn::plan_window(plan, 0, valid, cached ? state[valid_slot_] : at::Tensor());
+
+  const int64_t half = config_.head_width() / 2;
+  const at::Tensor frequencies = (at::arange(half, at::kDouble) * (-std::log(config_.rope_theta) / static_cast<double>(half))).exp();
+  const at::Tensor angles = (token_positions(plan).unsqueeze(-1) * frequencies).unsqueeze(1);
+  const at::ScalarType wide = accumulate_dtype(compute_dtype());
+  const at::Tensor cosine = angles.cos().to(device, wide), sine = angles.sin().to(device, wide);
+  const auto mask = visibility(plan, window, device);
+
+  at::Tensor x = embedding_->forward(input.tokens, compute_dtype());
+  if (input.trace != nullptr) (*input.trace)("hidden.0", x);
+  std::vector<nn::SlotUpdate> updates;
+  const LayerCall call{.plan = plan, .window = window, .cosine = cosine, .sine = sine, .mask = mask, .state = cached ? &state : nullptr};
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    x = run_block(i, x, call, updates);
+    if (input.trace != nullptr) (*input.trace)(fmt::format("hidden.{}", i + 1), x);
+  }
+  const at::Tensor flags = valid ? *valid : at::ones({batch_size, seq_len}, at::TensorOptions(at::kBool).device(device));
+  const at::Tensor past_flags = cached ? state[valid_slot_] : at::Tensor();
+  updates.push_back({valid_slot_, nn::kept(past_flags, nn::with_past(past_flags, flags, window), window, plan)});
+  if (!cached) state = initial_state(batch_size);
+  for (nn::SlotUpdate& update : updates) state[update.slot] = std::move(update.value);
+  state.set_positions(plan.end_position);
+  return {.hidden = nn::rms_norm(x, norm_, config_.rms_norm_eps), .state = std::move(state)};
+}
+
+}  // namespace everlong::models::transformer

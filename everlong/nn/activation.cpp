@@ -1,0 +1,26 @@
+#include "everlong/nn/activation.h"
+
+#include "everlong/tensor/torch.h"
+
+namespace everlong::nn {
+
+at::Tensor activate(Activation activation, const at::Tensor& x) {
+  switch (activation) {
+    case Activation::silu: return at::silu(x);
+    case Activation::relu: return at::relu(x);
+    case Activation::linear: return x;
+    case Activation::gelu: return at::gelu(x);
+    case Activation::gelu_accurate: return at::gelu(x, "tanh");
+  }
+  return x;
+}
+
+at::Tensor dropout(const at::Tensor& x, double p, bool training) { return training && p > 0 ? at::dropout(x, p, true) : x; }
+
+at::Tensor feature_dropout(const at::Tensor& x, double p, bool training) {
+  if (!training || p <= 0) return x;
+  const at::Tensor kept = at::empty({x.size(0), 1, x.size(2)}, x.options()).bernoulli_(1.0 - p);
+  return x * (kept / (1.0 - p));
+}
+
+}  // namespace everlong::nn

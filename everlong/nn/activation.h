@@ -1,0 +1,28 @@
+#pragma once
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include <ATen/core/Tensor.h>
+
+namespace everlong::nn {
+
+enum class Activation { silu, relu, linear, gelu, gelu_accurate };
+
+inline constexpr std::array<std::pair<std::string_view, Activation>, 5> kActivationNames{{{"silu", Activation::silu},
+                                                                                          {"relu", Activation::relu},
+                                                                                          {"linear", Activation::linear},
+                                                                                          {"gelu", Activation::gelu},
+                                                                                          {"gelu_accurate", Activation::gelu_accurate}}};
+
+/// Applies an activation element by element. gelu uses erf; gelu_accurate is the tanh form, as fairseq and Hugging Face name them.
+[[nodiscard]] at::Tensor activate(Activation activation, const at::Tensor& x);
+
+/// Drops single elements with probability p and scales the rest by 1 / (1 - p), in training only.
+[[nodiscard]] at::Tensor dropout(const at::Tensor& x, double p, bool training);
+
+/// Drops whole features over time. Shapes  x [B, T, D]: one decision a (row, feature).
+[[nodiscard]] at::Tensor feature_dropout(const at::Tensor& x, double p, bool training);
+
+}  // namespace everlong::nn

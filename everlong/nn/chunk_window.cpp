@@ -1,0 +1,94 @@
+#include "everlong/nn/chunk_window.h"
+
+#include <algorithm>
+
+#include "everlong/tensor/torch.h"
+
+namespace everlong::nn {
+namespace {
+
+int64_t within_chunk(int64_t position, int64_t chunk_size) { return chunk_size > 0 ? position % chunk_size : position; }
+
+at::Tensor cat_rows(const at::Tensor& slot, const at::Tensor& fresh, const ChunkWindow& window) {
+  std::vector<int64_t> shape = fresh.sizes().vec();
+  shape[1] = window.past;
+  at::Tensor past = at::zeros(shape, fresh.options());
+  for (int64_t row = 0; row < fresh.size(0); ++row) {
+    const int64_t len = window.row_past[static_cast<size_t>(row)];
+    if (len > 0) past[row].narrow(0, window.past - len, len).copy_(slot[row].narrow(0, 0, len));
+  }
+  return at::cat({past, fresh}, 1);
+}
+
+bool writes_in_place(const at::Tensor& slot, const at::Tensor& fresh, const ChunkWindow& window) {
+  return window.uniform && window.chunk_size > 0 && slot.defined() && window.past + fresh.size(1) <= slot.size(1) && !at::GradMode::is_enabled();
+}
+
+std::optional<at::Tensor> window_valid(const ChunkWindow& window, const SequencePlan& plan, const std::optional<at::Tensor>& valid,
+                                       const at::Tensor& past_valid) {
+  const bool past_padded = past_valid.defined() && window.past > 0;
+  if (!valid && !past_padded) return std::nullopt;
+  const at::Tensor fresh = valid ? valid->to(at::kBool) : at::ones({plan.batch_size, plan.seq_len}, past_valid.options());
+  const at::Tensor all = window.past > 0 ? cat_rows(past_valid, fresh, window) : fresh;
+  // Columns that no row has read (left of a short past) are not seen by any piece; only real padding needs a mask.
+  bool padded = valid.has_value() && !fresh.all().item<bool>();
+  for (int64_t row = 0; row < plan.batch_size && !padded; ++row) {
+    const int64_t len = window.row_past[static_cast<size_t>(row)];
+    padded = len > 0 && !all[row].narrow(0, window.past - len, len).all().item<bool>();
+  }
+  return padded ? std::optional<at::Tensor>(all) : std::nullopt;
+}
+
+}  // namespace
+
+ChunkWindow plan_window(const SequencePlan& plan, int64_t chunk_size, const std::optional<at::Tensor>& valid, const at::Tensor& past_valid) {
+  ChunkWindow window{.chunk_size = chunk_size, .uniform = plan.uniform()};
+  for (size_t row = 0; row < plan.start_position.size(); ++row) {
+    window.row_past.push_back(within_chunk(plan.start_position[row], chunk_size));
+    window.row_keep.push_back(within_chunk(plan.end_position[row], chunk_size));
+  }
+  ops::ChunkPlanOptions options{.past_len = window.row_past};
+  if (chunk_size > 0) options.chunk_size = chunk_size;
+  if (plan.restart) options.document_starts = plan.document_starts();
+  ops::ChunkPlan chunks = ops::plan_chunks(plan.batch_size, plan.seq_len, options);
+  window.past = chunks.cache_len;
+  window.pieces = std::move(chunks.pieces);
+  window.longest = chunks.max_key_len;
+  window.valid = window_valid(window, plan, valid, past_valid);
+  return window;
+}
+
+at::Tensor with_past(const at::Tensor& slot, const at::Tensor& fresh, const ChunkWindow& window) {
+  if (writes_in_place(slot, fresh, window)) {
+    slot.narrow(1, window.past, fresh.size(1)).copy_(fresh);
+    return slot.narrow(1, 0, window.past + fresh.size(1)).to(fresh.scalar_type());
+  }
+  if (window.past == 0) return fresh;
+  if (window.uniform) return at::cat({slot.narrow(1, 0, window.past).to(fresh.scalar_type()), fresh}, 1);
+  return cat_rows(slot, fresh, window);
+}
+
+at::Tensor kept(const at::Tensor& slot, const at::Tensor& all, const ChunkWindow& window, const SequencePlan& plan) {
+  const int64_t longest = *std::max_element(window.row_keep.begin(), window.row_keep.end());
+  const int64_t size = window.chunk_size > 0 ? window.chunk_size : longest;
+  if (window.chunk_size == 0 && window.uniform) return all;
+  if (slot.defined() && slot.is_alias_of(all)) {  // with_past() wrote the new entries in place
+    if (longest == 0) slot.zero_();
+    return slot;
+  }
+  std::vector<int64_t> shape = all.sizes().vec();
+  shape[1] = size;
+  at::Tensor next = at::zeros(shape, all.options());
+  if (window.uniform) {
+    if (longest > 0) next.narrow(1, 0, longest).copy_(all.narrow(1, all.size(1) - longest, longest));
+    return next;
+  }
+  for (int64_t row = 0; row < plan.batch_size; ++row) {
+    const int64_t len = window.row_keep[static_cast<size_t>(row)];
+    const int64_t end = window.past + plan.length[static_cast<size_t>(row)];
+    if (len > 0) next[row].narrow(0, 0, len).copy_(all[row].narrow(0, end - len, len));
+  }
+  return next;
+}
+
+}  // namespace everlong::nn

@@ -1,0 +1,42 @@
+#include "everlong/nn/linear.h"
+
+#include <fmt/format.h>
+
+#include "everlong/base/error.h"
+#include "everlong/tensor/torch.h"
+
+namespace everlong::nn {
+
+Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {
+  weight = register_parameter("weight", at::empty({out_features, in_features}, at::kFloat));
+  if (with_bias) bias = register_parameter("bias", at::zeros({out_features}, at::kFloat));
+}
+
+at::Tensor Linear::forward(const at::Tensor& x) const {
+  return at::linear(x, weight.to(x.scalar_type()), bias.defined() ? bias.to(x.scalar_type()) : bias);
+}
+
+Embedding::Embedding(int64_t num_rows, int64_t model_dim, int64_t padding_index) : padding_index_(padding_index) {
+  weight = register_parameter("weight", at::empty({num_rows, model_dim}, at::kFloat));
+}
+
+at::Tensor Embedding::forward(const at::Tensor& tokens, at::ScalarType compute_dtype) const {
+  if (tokens.numel() > 0) {
+    const auto [low, high] = at::aminmax(tokens);
+    const int64_t least = low.item<int64_t>(), most = high.item<int64_t>();
+    require(least >= 0 && most < weight.size(0), [&] {
+      return Complaint{.where = "embedding",
+                       .expected = fmt::format("tokens in [0, {})", weight.size(0)),
+                       .got = fmt::format("tokens in [{}, {}]", least, most),
+                       .hint = "the tokenizer must be the one that the model was trained with"};
+    });
+  }
+  return at::embedding(weight, tokens, padding_index_).to(compute_dtype);
+}
+
+void init_normal_(at::Tensor& parameter, double std, double mean) {
+  const at::NoGradGuard no_grad;
+  parameter.normal_(mean, std);
+}
+
+}  // namespace everlong::nn

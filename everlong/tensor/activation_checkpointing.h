@@ -1,0 +1,17 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace everlong {
+
+/// Runs `body` without keeping what happens inside; the backward pass runs it again and back-propagates through that second run.
+/// The random generator is put back first, so dropout falls the same way and gradients equal those of a plain call.
+/// Shapes   body maps a tensor to a tensor; parameters it captures receive their gradients as usual
+/// Cost     one more forward pass; memory of the input and the output instead of everything between
+/// Use      with backward(); torch::autograd::grad() with respect to captured parameters is not supported
+at::Tensor run_checkpointed(const at::Tensor& input, std::function<at::Tensor(const at::Tensor&)> body);
+
+}  // namespace everlong
