@@ -51,6 +51,8 @@ class ArchitectureConfig {
 
   [[nodiscard]] virtual LmHeadOptions lm_head() const = 0;
   [[nodiscard]] virtual std::vector<checkpoint::NameRule> name_rules() const = 0;  ///< causal language model, public dialect
+  [[nodiscard]] virtual std::string_view base_prefix() const = 0;                  ///< what public files of a model without a head leave out
+  [[nodiscard]] virtual std::string_view head_class() const = 0;                   ///< public name of the causal language model's class
   [[nodiscard]] virtual int64_t parameter_count() const = 0;                       ///< closed form, causal language model
   [[nodiscard]] virtual SpecialTokens special_tokens() const = 0;
   [[nodiscard]] virtual int64_t vocabulary() const = 0;

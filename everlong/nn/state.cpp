@@ -81,6 +81,16 @@ void StateLayout::check(const State& state) const {
   }
 }
 
+void StateLayout::check_positions(const State& state) const {
+  const auto positions = state.positions();
+  const int64_t furthest = positions.empty() ? 0 : *std::max_element(positions.begin(), positions.end());
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const int64_t len = slots_[i].grows ? state.tensors_[i].size(1) : furthest;
+    if (len != furthest)
+      throw StateError({.where = slots_[i].name, .expected = fmt::format("{} entries, the position of the furthest row", furthest), .got = fmt::format("{}", len)});
+  }
+}
+
 int64_t StateLayout::bytes_per_row(int64_t position, at::ScalarType compute_dtype) const {
   int64_t bytes = static_cast<int64_t>(sizeof(int64_t));
   for (const SlotSpec& spec : slots_) {

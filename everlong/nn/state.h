@@ -54,6 +54,9 @@ class StateLayout {
   /// Checks that `state` was made by this layout. Errors  StateError with both owners or the first slot that differs
   void check(const State& state) const;
 
+  /// Checks that every growing slot holds what its rows have read. Errors  StateError naming the slot
+  void check_positions(const State& state) const;
+
   /// Bytes one row takes, growing slots counted at `position` tokens: what planners, servers and docs quote.
   [[nodiscard]] int64_t bytes_per_row(int64_t position, at::ScalarType compute_dtype) const;
 

@@ -46,7 +46,7 @@ void add_functions(Fields& fields, Config& c) {
   fields.add("normalize_before_mega", c.normalize_before_mega, "norm before (true) or after (false) the attention half of a block")
       .add("normalization_type", c.normalization_type, "norm of both halves of a block", all(kNormalizations))
       .add("norm_affine", c.norm_affine, "norms have learned parameters")
-      .add("activation", c.activation, "activation of values, candidates and the feed-forward network", std::span(nn::kActivationNames))
+      .add("activation", c.activation, "activation of values, candidates and the feed-forward network", all(nn::kActivationNames))
       .add("attention_activation", c.attention_activation, "attention function", all(kAttentionFunctions))
       .add("use_normalized_ffn", c.use_normalized_ffn, "blocks have a feed-forward network")
       .add("normalize_before_ffn", c.normalize_before_ffn, "norm before (true) or after (false) the feed-forward half of a block")
@@ -131,6 +131,9 @@ std::vector<checkpoint::NameRule> Config::name_rules() const {
       {"model.token_type_embedding.weight", "mega.embedding_layer.token_type_embeddings.weight"},
       {"head.output.weight", "lm_head.weight"},
       {"head.output.bias", "lm_head.bias"},
+      {"", "mega.layers.*.mega_layer.rel_pos_bias._float_tensor"},  // carries dtype and device upstream
+      {"", "mega.pooler.dense.weight"},
+      {"", "mega.pooler.dense.bias"},
   };
   const auto add = [&](std::string_view ours, std::string_view theirs, const std::vector<checkpoint::NameRule>& inner) {
     const auto prefixed = with_prefix(ours, theirs, inner);

@@ -1,0 +1,40 @@
+#pragma once
+// config.json of a model directory, with the keys that nobody here knows kept.
+
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "everlong/base/config.h"
+
+namespace everlong::checkpoint {
+
+/// A public config.json. Keys that no field takes are kept and written back.
+class ConfigDocument {
+ public:
+  ConfigDocument();
+  ~ConfigDocument();
+  ConfigDocument(const ConfigDocument& other);
+  ConfigDocument& operator=(const ConfigDocument& other);
+
+  /// Errors   IoError; FormatError if it is not a JSON object or has no text "model_type"
+  [[nodiscard]] static ConfigDocument read(const std::filesystem::path& path);
+
+  [[nodiscard]] const std::string& model_type() const;
+  [[nodiscard]] std::set<std::string, std::less<>> keys() const;
+
+  /// Sets every field that the document names; null for a token id means none (-1). Returns the keys that are no field.
+  /// Errors   InvalidArgument naming file and key if a value does not fit
+  std::vector<std::string> apply(const Fields& fields) const;
+
+  /// Writes the fields, "model_type", "architectures" and the kept unknown keys, atomically.
+  void write(const std::filesystem::path& path, const Fields& fields, std::string_view model_type, std::string_view head_class) const;
+
+ private:
+  struct Content;
+  std::unique_ptr<Content> content_;
+};
+
+}  // namespace everlong::checkpoint
