@@ -51,7 +51,8 @@ CausalLm::Logits CausalLm::forward(const ModelInput& input, nn::State state, boo
 CausalLm::Loss CausalLm::loss(const ModelInput& input, const at::Tensor& targets, nn::State state) {
   require_shape("loss", "targets", targets, "[B, T]", input.tokens.sizes());
   ModelOutput output = model_->forward(input, std::move(state));
-  auto entropy = ops::linear_cross_entropy(features(output.hidden), output_weight(), output_bias_, targets);
+  const at::Tensor x = features(output.hidden);
+  auto entropy = ops::linear_cross_entropy(x, output_weight().to(x.scalar_type()), output_bias_, targets);
   at::Tensor mean = entropy.loss;
   for (const AuxiliaryLoss& auxiliary : output.auxiliary_losses) mean = mean + auxiliary.value;
   return {.mean = mean, .count = entropy.num_targets, .state = std::move(output.state)};
@@ -61,7 +62,8 @@ CausalLm::TokenLoss CausalLm::token_loss(const ModelInput& input, const at::Tens
   require_shape("token_loss", "targets", targets, "[B, T]", input.tokens.sizes());
   const at::NoGradGuard no_grad;
   ModelOutput output = model_->forward(input, std::move(state));
-  auto entropy = ops::linear_cross_entropy(features(output.hidden), output_weight(), output_bias_, targets, {.reduction = ops::LossReduction::none});
+  const at::Tensor x = features(output.hidden);
+  auto entropy = ops::linear_cross_entropy(x, output_weight().to(x.scalar_type()), output_bias_, targets, {.reduction = ops::LossReduction::none});
   return {.nats = entropy.loss, .state = std::move(output.state)};
 }
 
