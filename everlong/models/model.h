@@ -66,6 +66,9 @@ class Model : public torch::nn::Module {
   /// The state under the names and in the units of the family's public code, where it has some; used to verify against it.
   [[nodiscard]] virtual std::vector<NamedTensor> public_state(const nn::State&) const { return {}; }
 
+  /// Whether weight decay is meant for a parameter, by its name below the model. Default: matrices.
+  [[nodiscard]] virtual bool decays(std::string_view name, const at::Tensor& parameter) const { return static_cast<void>(name), parameter.dim() >= 2; }
+
   [[nodiscard]] const nn::StateLayout& state_layout() const { return layout_; }
 
   /// The state of `batch_size` rows that have read nothing.

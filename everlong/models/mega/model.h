@@ -31,6 +31,10 @@ class MegaModel final : public Model {
   [[nodiscard]] int64_t hidden_size() const override { return config_.hidden_size; }
   [[nodiscard]] int64_t vocab_size() const override { return config_.vocab_size; }
   [[nodiscard]] at::Tensor embedding_weight() const override { return embedding_->weight; }
+  [[nodiscard]] bool decays(std::string_view name, const at::Tensor& parameter) const override {
+    const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
+    return parameter.dim() >= 2 && !has(".ema.") && !has(".qk_") && !has(".relative_bias.");
+  }
 
   /// "cache.i.self_key", ".self_value" (rows at one position) and ".ema_state" = p beta h, as past_key_values holds them upstream.
   [[nodiscard]] std::vector<NamedTensor> public_state(const nn::State& state) const override;

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string_view>
+
+#include "everlong/train/evaluate.h"
+
+namespace everlong::train {
+
+struct StepReport;
+
+/// metrics.jsonl and TensorBoard events of a run. Each line is written whole and flushed.
+class MetricsLog {
+ public:
+  /// Opens for appending. With `resumed_step` >= 0 lines of later steps, which will be made again, are taken out first.
+  /// Errors   IoError
+  MetricsLog(const std::filesystem::path& run, int64_t resumed_step);
+  ~MetricsLog();
+
+  void add(const StepReport& report);
+  void add(int64_t step, const Evaluation& evaluation, Context context);
+  void add_sample(int64_t step, std::string_view prompt, std::string_view text);
+  void add_note(std::string_view text);
+
+ private:
+  struct Files;
+  std::unique_ptr<Files> files_;
+};
+
+}  // namespace everlong::train

@@ -1,0 +1,28 @@
+#pragma once
+// The parts of a training run, made from its configuration.
+
+#include <memory>
+#include <vector>
+
+#include "everlong/data/batches.h"
+#include "everlong/data/corpus.h"
+#include "everlong/models/heads/causal_lm.h"
+#include "everlong/text/tokenizer.h"
+#include "everlong/train/adamw.h"
+#include "everlong/train/config.h"
+#include "everlong/train/run_directory.h"
+
+namespace everlong::train {
+
+/// The run's own tokenizer where it has one already; else what data.tokenizer names, saved into the run.
+/// Errors   IoError, FormatError; InvalidArgument if bpe cannot be trained on the files
+[[nodiscard]] std::shared_ptr<text::Tokenizer> prepare_tokenizer(const TrainConfig& config, const RunDirectory& directory);
+
+[[nodiscard]] std::unique_ptr<data::Corpus> prepare_corpus(const TrainConfig& config, const text::Tokenizer& tokenizer);
+[[nodiscard]] std::unique_ptr<data::BatchSource> prepare_batches(const TrainConfig& config, const data::Corpus& corpus, const text::Tokenizer& tokenizer);
+
+/// Trainable parameters under our names, tied ones once.
+[[nodiscard]] std::vector<NamedParameter> all_parameters(const models::CausalLm& model);
+[[nodiscard]] std::vector<ParameterGroup> parameter_groups(const models::CausalLm& model, const OptimConfig& optim);
+
+}  // namespace everlong::train

@@ -1,0 +1,108 @@
+#pragma once
+// Trains a causal language model with carried state, so that stopping at any moment and resuming changes no bit.
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "everlong/data/batches.h"
+#include "everlong/models/heads/causal_lm.h"
+#include "everlong/text/tokenizer.h"
+#include "everlong/train/adamw.h"
+#include "everlong/train/config.h"
+#include "everlong/train/evaluate.h"
+#include "everlong/train/metrics_log.h"
+#include "everlong/train/run_directory.h"
+#include "everlong/train/weight_average.h"
+
+namespace everlong::train {
+
+/// What one step measured.
+struct StepReport {
+  int64_t step = 0;          ///< steps done
+  int64_t total_steps = 0;
+  int64_t tokens = 0;        ///< targets trained on since step 0
+  double loss = 0;           ///< nats per token, mean since the last report
+  double bits_per_byte = 0;  ///< of the training text
+  double lr = 0;
+  double gradient_norm = 0;  ///< before clipping
+  double tokens_per_s = 0;   ///< since the last report
+  double resident_mb = 0;
+  double elapsed_s = 0;      ///< of this process
+};
+
+struct TrainerCallbacks {
+  std::function<void(const StepReport&)> on_step = {};                  ///< every log_every steps
+  std::function<void(std::string_view message)> on_message = {};        ///< checkpoints, evaluations
+  std::function<std::string(models::CausalLm&, const text::Tokenizer&)> sample = {};  ///< text for the report at the end
+};
+
+enum class TrainOutcome { finished, interrupted };
+
+/// One training run in one process.
+class Trainer {
+ public:
+  /// Prepares a run: tokenizer, corpus, model, optimizer; with `resume`, all of them as the newest complete checkpoint left them.
+  /// Errors   IoError, FormatError, InvalidArgument; StateError if the directory holds a run and `resume` is false, or none and it is true
+  Trainer(TrainConfig config, RunDirectory directory, bool resume, TrainerCallbacks callbacks);
+  ~Trainer();
+
+  /// Trains to the last step, or until `stop` is set: then a checkpoint is written and `interrupted` returned.
+  TrainOutcome run(const std::atomic<bool>& stop);
+
+  [[nodiscard]] models::CausalLm& model() { return *model_; }
+  [[nodiscard]] const text::Tokenizer& tokenizer() const { return *tokenizer_; }
+  [[nodiscard]] const std::vector<Evaluation>& last_evaluation() const { return evaluations_; }
+
+ private:
+  void load_checkpoint(int64_t step);
+  void save_checkpoint();
+  double train_step();
+  void report(double lr);
+  void evaluate_files();
+  void finish();
+  [[nodiscard]] ScheduleOptions schedule() const;
+
+  TrainConfig config_;
+  RunDirectory directory_;
+  TrainerCallbacks callbacks_;
+  std::shared_ptr<text::Tokenizer> tokenizer_;
+  std::unique_ptr<data::Corpus> corpus_;
+  std::unique_ptr<data::BatchSource> source_;
+  std::shared_ptr<models::CausalLm> model_;
+  std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<WeightAverage> average_;
+  std::unique_ptr<MetricsLog> metrics_;
+  nn::State state_;
+  std::vector<Evaluation> evaluations_;
+
+  int64_t step_ = 0;
+  int64_t tokens_ = 0;
+  std::optional<double> best_bits_per_byte_, latest_bits_per_byte_;
+  double bytes_per_token_ = 1;
+  double gradient_norm_ = 0;
+
+  struct Window {  // since the last report
+    double loss_sum = 0;
+    int64_t steps = 0, tokens = 0;
+    double seconds = 0;
+  } window_;
+  double elapsed_s_ = 0;
+};
+
+/// What training will need, before anything is allocated.
+struct TrainPlan {
+  int64_t parameters = 0;
+  int64_t tokens_per_step = 0;
+  int64_t parameter_bytes = 0;
+  int64_t gradient_bytes = 0;
+  int64_t optimizer_bytes = 0;
+  int64_t state_bytes = 0;
+  int64_t activation_bytes = 0;  ///< estimate
+  [[nodiscard]] int64_t total_bytes() const { return parameter_bytes + gradient_bytes + optimizer_bytes + state_bytes + activation_bytes; }
+};
+[[nodiscard]] TrainPlan plan_training(const TrainConfig& config);
+
+}  // namespace everlong::train
