@@ -1,0 +1,374 @@
+// What the forward and the backward scan share, once for each instruction set. Included by way of hwy/foreach_target.h: no #pragma once.
+#if defined(EVERLONG_KERNELS_CPU_EMA_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef EVERLONG_KERNELS_CPU_EMA_SIMD_INL_H_
+#undef EVERLONG_KERNELS_CPU_EMA_SIMD_INL_H_
+#else
+#define EVERLONG_KERNELS_CPU_EMA_SIMD_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <hwy/cache_control.h>
+#include <hwy/highway.h>
+
+#include "everlong/kernels/cpu/ema.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace everlong::kernels::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Tag = hn::CappedTag<float, 16>;
+using Vec = hn::Vec<Tag>;
+inline constexpr Tag kTag{};
+inline constexpr int64_t kLanes = HWY_MIN(HWY_LANES(float), 16);
+inline constexpr int64_t kTile = 128;  // time steps whose rows stay in the cache while all channels pass over them
+#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3
+inline constexpr int kManyStates = 8;  // 16 vector registers
+inline constexpr int kSteps = 2;
+#else
+inline constexpr int kManyStates = 16;  // 32 vector registers
+inline constexpr int kSteps = 4;
+#endif
+
+HWY_INLINE Vec load(const float* p) { return hn::LoadU(kTag, p); }
+HWY_INLINE void store(Vec v, float* p) { hn::StoreU(v, kTag, p); }
+
+HWY_INLINE Vec load(const uint16_t* p) {
+  const hn::RebindToUnsigned<Tag> bits;
+  const hn::Rebind<uint16_t, Tag> half;
+  return hn::BitCast(kTag, hn::ShiftLeft<16>(hn::PromoteTo(bits, hn::LoadU(half, p))));
+}
+
+/// Rounds to the nearest bfloat16, ties to even; NaN stays NaN.
+HWY_INLINE void store(Vec v, uint16_t* p) {
+  const hn::RebindToUnsigned<Tag> bits;
+  const hn::Rebind<uint16_t, Tag> half;
+  const auto u = hn::BitCast(bits, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(u), hn::Set(bits, 1));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(u, odd), hn::Set(bits, 0x7fff)));
+  const auto is_nan = hn::RebindMask(bits, hn::IsNaN(v));
+  hn::StoreU(hn::TruncateTo(half, hn::IfThenElse(is_nan, hn::Set(bits, 0x7fc0), rounded)), half, p);
+}
+
+HWY_INLINE void stream(Vec v, float* p) { hn::Stream(v, kTag, p); }
+HWY_INLINE void stream(Vec v, uint16_t* p) { store(v, p); }  // half a cache line: written through the cache
+
+inline float to_float(float x) { return x; }
+inline float to_float(uint16_t x) {
+  const uint32_t bits = static_cast<uint32_t>(x) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+inline void from_float(float x, float* p) { *p = x; }
+inline void from_float(float x, uint16_t* p) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  *p = x != x ? uint16_t{0x7fc0} : static_cast<uint16_t>((bits + ((bits >> 16) & 1) + 0x7fff) >> 16);
+}
+
+/// Asks for the cache lines of the next tile, a row after the other, so that memory sees one stream.
+struct Prefetcher {
+  const char* row = nullptr;
+  ptrdiff_t row_bytes = 0;
+  int64_t lines = 0, line = 0, rows = 0;
+
+  HWY_INLINE void next() {
+    if (rows <= 0) return;
+    __builtin_prefetch(row + line * 64, 0, 2);
+    if (++line == lines) {
+      line = 0;
+      row += row_bytes;
+      --rows;
+    }
+  }
+};
+
+/// How many lines a Prefetcher takes in `steps` steps of one vector of T, so that it is through when the tile is.
+template <class T>
+constexpr int lines_in(int steps) {
+  const int lines = static_cast<int>(steps * kLanes * static_cast<int64_t>(sizeof(T)) / 64);
+  return lines < 1 ? 1 : lines;
+}
+
+/// The tokens of one batch row in scan order, for the channels from `first_channel` on.
+template <class T>
+struct Lane {
+  T* data = nullptr;
+  ptrdiff_t stride = 0;
+  HWY_INLINE T* at(int64_t step) const { return data + step * stride; }
+};
+
+/// Where the scan forgets: before step s when flags[s * stride] holds. Step 0 counts only if `at_start`.
+struct Restarts {
+  const bool* flags = nullptr;
+  ptrdiff_t stride = 0;
+  bool at_start = true;
+
+  bool before(int64_t step) const { return flags != nullptr && (step > 0 || at_start) && flags[step * stride]; }
+  /// The first step in (step, end) before which the scan forgets, or end.
+  int64_t next(int64_t step, int64_t end) const {
+    if (flags == nullptr) return end;
+    for (++step; step < end; ++step) {
+      if (flags[step * stride]) return step;
+    }
+    return end;
+  }
+};
+
+/// Copies the parameters or states of one group of channels from [D, N] to [N, lanes]; lanes beyond D are zero.
+inline void pack(const float* source, int64_t group, int64_t model_dim, int64_t ema_ndim, float* packed) {
+  const int64_t channel = group * kLanes, present = std::min(kLanes, model_dim - channel);
+  source += channel * ema_ndim;
+  if (present == kLanes) {
+    const hn::RebindToSigned<Tag> integer;
+    const auto index = hn::Mul(hn::Iota(integer, 0), hn::Set(integer, static_cast<int32_t>(ema_ndim)));
+    for (int64_t n = 0; n < ema_ndim; ++n) store(hn::GatherIndex(kTag, source + n, index), packed + n * kLanes);
+    return;
+  }
+  for (int64_t n = 0; n < ema_ndim; ++n) {
+    for (int64_t i = 0; i < kLanes; ++i) packed[n * kLanes + i] = i < present ? source[i * ema_ndim + n] : 0.0f;
+  }
+}
+
+/// The way back of pack().
+inline void unpack(const float* packed, int64_t group, int64_t model_dim, int64_t ema_ndim, float* target) {
+  const int64_t channel = group * kLanes, present = std::min(kLanes, model_dim - channel);
+  target += channel * ema_ndim;
+  for (int64_t i = 0; i < present; ++i) {
+    for (int64_t n = 0; n < ema_ndim; ++n) target[i * ema_ndim + n] = packed[n * kLanes + i];
+  }
+}
+
+inline int64_t groups_of(int64_t model_dim) { return (model_dim + kLanes - 1) / kLanes; }
+
+/// One group of channels over one stretch of a tile. Pointers to parameters and states are packed: [N, lanes].
+template <class In, class Out>
+struct Scan {
+  Lane<const In> x;
+  Lane<Out> y;
+  float* sums = nullptr;  ///< [steps, lanes]: partial sums over n between blocks of states
+  const float* q = nullptr;
+  const float* c = nullptr;
+  float* state = nullptr;
+  bool add_to_sums = false;  ///< starts from `sums` instead of zero
+  bool last = false;         ///< writes y instead of `sums`
+  bool stream_output = false;
+};
+
+template <int kStates, int kSteps_, class In, class Out>
+HWY_INLINE void scan_steps(const Scan<In, Out>& scan, int64_t t, Vec (&s)[kStates]) {
+  Vec x[kSteps_], y[kSteps_];
+  HWY_UNROLL(4)
+  for (int u = 0; u < kSteps_; ++u) {
+    x[u] = load(scan.x.at(t + u));
+    y[u] = scan.add_to_sums ? load(scan.sums + (t + u) * kLanes) : hn::Zero(kTag);
+  }
+  HWY_UNROLL(16)
+  for (int n = 0; n < kStates; ++n) {
+    const Vec q = load(scan.q + n * kLanes), c = load(scan.c + n * kLanes);
+    HWY_UNROLL(4)
+    for (int u = 0; u < kSteps_; ++u) {
+      s[n] = hn::MulAdd(q, s[n], x[u]);
+      y[u] = hn::MulAdd(c, s[n], y[u]);
+    }
+  }
+  HWY_UNROLL(4)
+  for (int u = 0; u < kSteps_; ++u) {
+    if (!scan.last) {
+      store(y[u], scan.sums + (t + u) * kLanes);
+    } else if (scan.stream_output) {
+      stream(y[u], scan.y.at(t + u));
+    } else {
+      store(y[u], scan.y.at(t + u));
+    }
+  }
+}
+
+template <int kStates, class In, class Out>
+HWY_NOINLINE void scan_states(const Scan<In, Out>& call, int64_t begin, int64_t end, Prefetcher& prefetcher) {
+  const Scan<In, Out> scan = call;
+  Prefetcher ahead = prefetcher;
+  Vec s[kStates];
+  HWY_UNROLL(16)
+  for (int n = 0; n < kStates; ++n) s[n] = load(scan.state + n * kLanes);
+  int64_t t = begin;
+  for (; t + kSteps <= end; t += kSteps) {
+    for (int i = 0; i < lines_in<In>(kSteps); ++i) ahead.next();
+    scan_steps<kStates, kSteps>(scan, t, s);
+  }
+  for (; t < end; ++t) scan_steps<kStates, 1>(scan, t, s);
+  HWY_UNROLL(16)
+  for (int n = 0; n < kStates; ++n) store(s[n], scan.state + n * kLanes);
+  prefetcher = ahead;
+}
+
+/// Scans steps [begin, end) of one group of channels with all its states, in blocks that fit the registers.
+template <class In, class Out>
+void scan_group(Scan<In, Out> scan, int64_t ema_ndim, int64_t begin, int64_t end, Prefetcher& prefetcher) {
+  Prefetcher none;
+  Prefetcher* ahead = &prefetcher;
+  for (int64_t left = ema_ndim; left > 0;) {
+    const int64_t block = left >= kManyStates ? kManyStates : left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    scan.last = block == left;
+    if (block == kManyStates) {
+      scan_states<kManyStates>(scan, begin, end, *ahead);
+    } else if (block == 8) {
+      scan_states<8>(scan, begin, end, *ahead);
+    } else if (block == 4) {
+      scan_states<4>(scan, begin, end, *ahead);
+    } else if (block == 2) {
+      scan_states<2>(scan, begin, end, *ahead);
+    } else {
+      scan_states<1>(scan, begin, end, *ahead);
+    }
+    scan.q += block * kLanes;
+    scan.c += block * kLanes;
+    scan.state += block * kLanes;
+    scan.add_to_sums = true;
+    left -= block;
+    ahead = &none;
+  }
+}
+
+/// Adds the decay of a vector of states to sums[begin, end): sums_t += sum_n m_n ; m_n *= q_n.
+inline void add_decay(float* sums, const float* q, float* m, int64_t ema_ndim, int64_t begin, int64_t end) {
+  for (int64_t n = 0; n < ema_ndim; ++n) {
+    Vec value = load(m + n * kLanes);
+    const Vec factor = load(q + n * kLanes);
+    for (int64_t t = begin; t < end; ++t) {
+      store(hn::Add(load(sums + t * kLanes), value), sums + t * kLanes);
+      value = hn::Mul(value, factor);
+    }
+    store(value, m + n * kLanes);
+  }
+}
+
+/// The scan of one batch row over groups [first_group, last_group), all steps. Packed arrays begin at group 0.
+template <class T>
+struct RowScan {
+  Lane<const T> x;  ///< at channel 0
+  Lane<T> y;        ///< at channel 0
+  Restarts restarts;
+  int64_t steps = 0;
+  int64_t model_dim = 0;
+  int64_t ema_ndim = 0;
+  const float* q = nullptr;
+  const float* c = nullptr;
+  float* state = nullptr;
+  float* decay = nullptr;  ///< null, or states whose decay is added to y: they take no input
+  bool stream_output = false;
+};
+
+template <class T>
+Prefetcher next_tile(const Lane<const T>& rows, int64_t step, int64_t steps, int64_t channel, int64_t channels) {
+  if (step >= steps) return {};
+  return {reinterpret_cast<const char*>(rows.at(step) + channel), rows.stride * static_cast<ptrdiff_t>(sizeof(T)),
+          (channels * static_cast<int64_t>(sizeof(T)) + 63) / 64, 0, std::min(kTile, steps - step)};
+}
+
+template <class In, class Out, class T>
+void scan_tile(const RowScan<T>& row, Scan<In, Out> scan, int64_t group, int64_t tile, int64_t end, bool whole, Prefetcher& ahead) {
+  const int64_t packed = group * row.ema_ndim * kLanes;
+  scan.q = row.q + packed;
+  scan.c = row.c + packed;
+  scan.state = row.state + packed;
+  scan.stream_output = row.stream_output;
+  const size_t state_bytes = static_cast<size_t>(row.ema_ndim * kLanes) * sizeof(float);
+  for (int64_t begin = tile; begin < end;) {
+    const int64_t stop = whole ? end : row.restarts.next(begin, end);
+    float* decay = row.decay == nullptr ? nullptr : row.decay + packed;
+    if (row.restarts.before(begin)) {
+      std::memset(scan.state, 0, state_bytes);
+      if (decay != nullptr) std::memset(decay, 0, state_bytes);
+    }
+    scan.add_to_sums = decay != nullptr;
+    if (decay != nullptr) {
+      std::memset(scan.sums + (begin - tile) * kLanes, 0, static_cast<size_t>((stop - begin) * kLanes) * sizeof(float));
+      add_decay(scan.sums, scan.q, decay, row.ema_ndim, begin - tile, stop - tile);
+    }
+    scan_group(scan, row.ema_ndim, begin - tile, stop - tile, ahead);
+    begin = stop;
+  }
+}
+
+template <class T>
+void scan_row(const RowScan<T>& row, int64_t first_group, int64_t last_group) {
+  HWY_ALIGN float sums[kTile * kLanes];
+  HWY_ALIGN float edge_x[kTile * kLanes];
+  HWY_ALIGN float edge_y[kTile * kLanes];
+  const int64_t channel = first_group * kLanes, channels = std::min(last_group * kLanes, row.model_dim) - channel;
+  for (int64_t tile = 0; tile < row.steps; tile += kTile) {
+    const int64_t end = std::min(tile + kTile, row.steps);
+    const bool whole = row.restarts.next(tile, end) == end;
+    Prefetcher ahead = next_tile(row.x, tile + kTile, row.steps, channel, channels);
+    for (int64_t group = first_group; group < last_group; ++group) {
+      const T* x = row.x.at(tile) + group * kLanes;
+      T* y = row.y.at(tile) + group * kLanes;
+      const int64_t present = std::min(kLanes, row.model_dim - group * kLanes);
+      if (present == kLanes) {
+        scan_tile(row, Scan<T, T>{{x, row.x.stride}, {y, row.y.stride}, sums}, group, tile, end, whole, ahead);
+        continue;
+      }
+      for (int64_t t = 0; t < end - tile; ++t) {
+        for (int64_t i = 0; i < kLanes; ++i) edge_x[t * kLanes + i] = i < present ? to_float(x[t * row.x.stride + i]) : 0.0f;
+      }
+      RowScan<T> plain = row;
+      plain.stream_output = false;
+      scan_tile(plain, Scan<float, float>{{edge_x, kLanes}, {edge_y, kLanes}, sums}, group, tile, end, whole, ahead);
+      for (int64_t t = 0; t < end - tile; ++t) {
+        for (int64_t i = 0; i < present; ++i) from_float(edge_y[t * kLanes + i], y + t * row.y.stride + i);
+      }
+    }
+  }
+  if (row.stream_output) hwy::FlushStream();
+}
+
+/// Whether non-temporal stores are allowed (whole aligned vectors) and worth it (the output leaves the cache anyway).
+template <class T>
+bool should_stream(const EmaShape& shape, const MutableRows& rows) {
+  constexpr int64_t kLargeBytes = 16 << 20;
+  constexpr int64_t kVectorBytes = kLanes * static_cast<int64_t>(sizeof(float));
+  const int64_t item = sizeof(T);
+  return item == 4 && shape.batch_size * shape.seq_len * shape.model_dim * item >= kLargeBytes &&
+         reinterpret_cast<uintptr_t>(rows.data) % kVectorBytes == 0 && rows.time_stride * item % kVectorBytes == 0 &&
+         rows.batch_stride * item % kVectorBytes == 0;
+}
+
+/// The tokens of batch row b in scan order, and how many there are.
+template <class T, class Pointer>
+Lane<T> scan_order(const EmaShape& shape, const Rows<Pointer>& rows, int64_t b, int64_t steps) {
+  T* data = static_cast<T*>(rows.data) + b * rows.batch_stride;
+  if (!shape.reverse) return {data, rows.time_stride};
+  return {data + (steps - 1) * rows.time_stride, -rows.time_stride};
+}
+
+inline int64_t steps_of(const EmaShape& shape, int64_t b) {
+  return shape.lengths == nullptr ? shape.seq_len : std::clamp<int64_t>(shape.lengths[b], 0, shape.seq_len);
+}
+
+inline Restarts restarts_of(const EmaShape& shape, int64_t b, int64_t steps) {
+  if (shape.restart == nullptr) return {};
+  const bool* flags = shape.restart + b * shape.seq_len;
+  if (!shape.reverse) return {flags, 1, true};
+  return {flags + (steps - 1), -1, true};
+}
+
+/// Zeroes the channels of `groups` from token `steps` on.
+template <class T>
+void clear_padding(const EmaShape& shape, const MutableRows& rows, int64_t b, int64_t steps, int64_t first_group, int64_t last_group) {
+  const int64_t channel = first_group * kLanes, channels = std::min(last_group * kLanes, shape.model_dim) - channel;
+  for (int64_t t = steps; t < shape.seq_len; ++t) {
+    T* row = static_cast<T*>(rows.data) + b * rows.batch_stride + t * rows.time_stride + channel;
+    std::memset(row, 0, static_cast<size_t>(channels) * sizeof(T));
+  }
+}
+
+}  // namespace everlong::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

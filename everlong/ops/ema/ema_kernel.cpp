@@ -1,0 +1,126 @@
+#include "everlong/ops/ema/ema_kernel.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include "everlong/base/error.h"
+#include "everlong/kernels/cpu/ema.h"
+#include "everlong/kernels/cuda/ema.h"
+
+namespace everlong::ops {
+namespace {
+
+using kernels::Rows;
+
+void torch_threads(int64_t begin, int64_t end, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+  at::parallel_for(begin, end, grain, body);
+}
+
+/// The tensor with contiguous channels, copied only where it must be.
+at::Tensor channels_last(const at::Tensor& rows) { return rows.stride(2) == 1 && rows.stride(1) >= rows.size(2) ? rows : rows.contiguous(); }
+
+template <class Pointer>
+Rows<Pointer> rows_of(const at::Tensor& tensor) {
+  if (!tensor.defined()) return {};
+  return {tensor.data_ptr(), tensor.stride(0), tensor.stride(1)};
+}
+
+template <class T>
+T* data_or_null(const at::Tensor& tensor) {
+  return tensor.defined() ? tensor.data_ptr<T>() : nullptr;
+}
+
+kernels::EmaShape shape_of(const EmaArguments& arguments) {
+  return {.batch_size = arguments.x.size(0),
+          .seq_len = arguments.x.size(1),
+          .model_dim = arguments.x.size(2),
+          .ema_ndim = arguments.q.size(1),
+          .element = arguments.x.scalar_type() == at::kBFloat16 ? kernels::Element::kBFloat16 : kernels::Element::kFloat,
+          .reverse = arguments.reverse,
+          .restart = data_or_null<bool>(arguments.restart),
+          .lengths = data_or_null<int64_t>(arguments.lengths)};
+}
+
+at::Tensor contiguous_or_undefined(const at::Tensor& tensor) { return tensor.defined() ? tensor.contiguous() : tensor; }
+
+EmaArguments dense(const EmaArguments& arguments) {
+  return {channels_last(arguments.x),
+          arguments.q.contiguous(),
+          arguments.c.contiguous(),
+          contiguous_or_undefined(arguments.state),
+          contiguous_or_undefined(arguments.restart),
+          contiguous_or_undefined(arguments.lengths),
+          arguments.reverse};
+}
+
+void* current_stream(const at::Device& device) { return c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle(); }
+
+void check_launch(const char* error) {
+  if (error != nullptr) throw Unsupported({.where = "ema", .expected = "the CUDA kernel to start", .got = error});
+}
+
+}  // namespace
+
+bool ema_has_kernel(const at::Tensor& x) {
+  if (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16) return false;
+  return x.is_cpu() || (x.is_cuda() && kernels::cuda::ema_is_compiled());
+}
+
+EmaResult ema_kernel_forward(const EmaArguments& given) {
+  const c10::OptionalDeviceGuard guard(given.x.is_cuda() ? std::optional(given.x.device()) : std::nullopt);
+  const EmaArguments a = dense(given);
+  const auto shape = shape_of(a);
+  const EmaResult result = {at::empty(a.x.sizes(), a.x.options()), at::empty({shape.batch_size, shape.model_dim, shape.ema_ndim}, a.q.options())};
+  const int64_t scratch = a.x.is_cuda() ? kernels::cuda::ema_forward_workspace(shape) : kernels::ema_forward_workspace(shape);
+  const at::Tensor workspace = at::empty({scratch}, a.q.options());
+  const kernels::EmaForward call = {.shape = shape,
+                                    .x = rows_of<const void*>(a.x),
+                                    .y = rows_of<void*>(result.output),
+                                    .q = a.q.data_ptr<float>(),
+                                    .c = a.c.data_ptr<float>(),
+                                    .state_in = data_or_null<float>(a.state),
+                                    .state_out = result.state.data_ptr<float>(),
+                                    .workspace = workspace.data_ptr<float>()};
+  if (a.x.is_cuda()) {
+    check_launch(kernels::cuda::ema_forward(call, current_stream(a.x.device())));
+  } else {
+    kernels::ema_forward(call, torch_threads);
+  }
+  return result;
+}
+
+EmaGradients ema_kernel_backward(const EmaArguments& given, const at::Tensor& dy, const at::Tensor& dstate, EmaWanted wanted) {
+  const c10::OptionalDeviceGuard guard(given.x.is_cuda() ? std::optional(given.x.device()) : std::nullopt);
+  const EmaArguments a = dense(given);
+  const auto shape = shape_of(a);
+  const at::Tensor dense_dy = dy.defined() ? channels_last(dy) : at::zeros_like(a.x), dense_dstate = contiguous_or_undefined(dstate);
+  EmaGradients gradients;
+  if (wanted.inputs) gradients.x = at::empty(a.x.sizes(), a.x.options());
+  if (wanted.inputs && a.state.defined()) gradients.state = at::empty_like(a.state);
+  if (wanted.parameters) gradients.q = at::empty_like(a.q);
+  if (wanted.parameters) gradients.c = at::empty_like(a.c);
+  const int64_t scratch = a.x.is_cuda() ? kernels::cuda::ema_backward_workspace(shape) : kernels::ema_backward_workspace(shape);
+  const at::Tensor workspace = at::empty({scratch}, a.q.options());
+  const kernels::EmaBackward call = {.shape = shape,
+                                     .x = rows_of<const void*>(a.x),
+                                     .dy = rows_of<const void*>(dense_dy),
+                                     .dx = rows_of<void*>(gradients.x),
+                                     .q = a.q.data_ptr<float>(),
+                                     .c = a.c.data_ptr<float>(),
+                                     .state_in = data_or_null<float>(a.state),
+                                     .dstate_out = data_or_null<float>(dense_dstate),
+                                     .dstate_in = data_or_null<float>(gradients.state),
+                                     .dq = data_or_null<float>(gradients.q),
+                                     .dc = data_or_null<float>(gradients.c),
+                                     .workspace = workspace.data_ptr<float>()};
+  if (a.x.is_cuda()) {
+    check_launch(kernels::cuda::ema_backward(call, current_stream(a.x.device())));
+  } else {
+    kernels::ema_backward(call, torch_threads);
+  }
+  return gradients;
+}
+
+}  // namespace everlong::ops
