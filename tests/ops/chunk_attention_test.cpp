@@ -205,6 +205,10 @@ TEST(ChunkAttention, WorksWithoutABias) {
   c.bias = at::Tensor();
   EXPECT_TRUE(at::equal(run(c), run(zero)));
   EXPECT_LE(relative_error(run(c), run_reference(c)), 1e-6);
+
+  for (Case* x : {&c, &zero}) x->q.requires_grad_(true);
+  const auto gradient = [](const Case& x) { return torch::autograd::grad({run(x).sum()}, {x.q})[0]; };
+  EXPECT_TRUE(at::equal(gradient(c), gradient(zero)));
 }
 
 TEST(ChunkAttention, ReadsStridedInputs) {

@@ -19,7 +19,7 @@ struct Plan : torch::CustomClassHolder {
 class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const at::Tensor& bias, const Inputs& in) {
+                            const std::optional<at::Tensor>& bias, const Inputs& in) {
     at::Tensor log_sum_exp;
     if (in.options.function == AttentionFunction::softmax) log_sum_exp = at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat));
     auto plan = c10::make_intrusive<Plan>();
@@ -29,7 +29,7 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
     plan->keys_covered = in.keys_covered;
     plan->keys_once = in.keys_once;
     context->saved_data["plan"] = c10::IValue::make_capsule(plan);
-    context->save_for_backward({q, k, v, bias, log_sum_exp});
+    context->save_for_backward({q, k, v, bias.value_or(at::Tensor()), log_sum_exp});
     return chunk_attention_tiles::forward(in, log_sum_exp);
   }
 
@@ -47,6 +47,9 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
 
 }  // namespace
 
-at::Tensor forward_with_gradient(const Inputs& in) { return ChunkAttention::apply(in.q, in.k, in.v, in.bias, in); }
+at::Tensor forward_with_gradient(const Inputs& in) {
+  const auto bias = in.bias.defined() ? std::optional(in.bias) : std::nullopt;
+  return ChunkAttention::apply(in.q, in.k, in.v, bias, in);
+}
 
 }  // namespace everlong::ops::chunk_attention_tiles

@@ -21,7 +21,8 @@ void check_plan(int64_t batch_size, int64_t seq_len, const ChunkPlanOptions& opt
   refuse(num_past == 0 || num_past == batch_size, "past_len of no or of each batch row", num_past);
   refuse(num_starts == 0 || num_starts == batch_size, "document_starts of no or of each batch row", num_starts);
   for (const int64_t past : options.past_len) {
-    refuse(past >= 0, "past_len >= 0", past);
+    constexpr int64_t kLongest = int64_t{1} << 40;
+    refuse(past >= 0 && past <= kLongest, "0 <= past_len <= 2^40", past);
     require(!options.chunk_size || past < *options.chunk_size, [&] {
       return Complaint{kWhere, "past_len < chunk_size = " + std::to_string(*options.chunk_size), std::to_string(past),
                        "a finished chunk is dropped from the cache"};
