@@ -1,9 +1,8 @@
 #include <cerrno>
-#include <fstream>
-#include <iterator>
 #include <system_error>
 
 #include "everlong/base/error.h"
+#include "everlong/io/mapped_file.h"
 #include "everlong/report/metrics.h"
 #include "everlong/report/report.h"
 
@@ -12,18 +11,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int64_t kMaxFileBytes = int64_t{1} << 30;
+
 std::string read_file(const fs::path& path) {
   constexpr std::string_view kHint = "a run directory holds config.toml and metrics.jsonl";
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) throw IoError("read", path.string(), error ? error.value() : ENOENT, kHint);
   if (fs::is_directory(status)) throw IoError("read", path.string(), EISDIR, kHint);
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw IoError("read", path.string(), errno, kHint);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) throw IoError("read", path.string(), errno);
-  return text;
+  return io::read_text_file(path, kMaxFileBytes);
 }
 
 std::string name_of(const fs::path& directory) {

@@ -10,21 +10,24 @@
 #include <tuple>
 
 #include "everlong/base/error.h"
-#include "everlong/report/markup.h"
+#include "everlong/io/excerpt.h"
+#include "everlong/io/json.h"
 
 namespace everlong::report {
 namespace {
 
-using Json = nlohmann::json;
+using io::Json;
 
-constexpr int kMaxDepth = 32;
+constexpr io::JsonLimits kLineLimits = {.max_depth = 32, .max_bytes = int64_t{16} << 20};
 
-std::optional<Json> parse_line(std::string_view line) {
-  bool too_deep = false;
-  const auto watch = [&](int depth, Json::parse_event_t, Json&) { return !(too_deep = too_deep || depth > kMaxDepth); };
-  Json value = Json::parse(line, watch, /*allow_exceptions=*/false);
-  if (too_deep || value.is_discarded() || !value.is_object()) return std::nullopt;
-  return value;
+std::optional<Json> parse_line(std::string_view line, const std::string& file) {
+  try {
+    Json value = io::parse_json(line, file, kLineLimits);
+    if (value.is_object()) return value;
+  } catch (const FormatError&) {
+    // The caller knows the line's number and says what is wrong.
+  }
+  return std::nullopt;
 }
 
 // One line's object, with what a message needs to find it again.
@@ -48,7 +51,7 @@ class Line {
 
   [[nodiscard]] int64_t step() const {
     const auto found = object_.find("step");
-    if (found == object_.end()) throw FormatError({file_, number_, "step"}, "a step on every train, eval and sample line", "none");
+    if (found == object_.end()) throw FormatError({file_, number_, "step"}, fmt::format("a step on line {}", number_), "none");
     if (!found->is_number_integer() || found->get<double>() < 0 || found->get<double>() > 9e15) refuse("step", "a whole number >= 0", *found);
     return found->get<int64_t>();
   }
@@ -69,7 +72,7 @@ class Line {
  private:
   [[noreturn]] void refuse(const char* key, std::string_view expected, const Json& got) const {
     const std::string text = got.dump(-1, ' ', true, Json::error_handler_t::replace);
-    throw FormatError({file_, number_, key}, expected, shorten(text, 80));
+    throw FormatError({file_, number_, key}, fmt::format("{} on line {}", expected, number_), io::excerpt(text, 80));
   }
 
   const Json& object_;
@@ -169,13 +172,13 @@ void read_metrics(std::string_view text, const std::string& file, Run& run) {
     const std::string_view line = next_line(text);
     ++number;
     if (trim(line).empty()) continue;
-    const std::optional<Json> object = parse_line(line);
+    const std::optional<Json> object = parse_line(line, file);
     if (!object) {
       if (!is_whole) {
         cut_off = true;
         break;
       }
-      throw FormatError({file, number, ""}, "a JSON object on each line", shorten(clean_utf8(line), 80),
+      throw FormatError({file, number, ""}, fmt::format("a valid JSON object on line {}", number), io::excerpt(line, 80),
                         "delete this line to plot the others; a half-written one is passed over only at the end of the file");
     }
     add_line(Line(*object, file, number), all);
