@@ -1,6 +1,6 @@
 #include "everlong/models/state_file.h"
 
-#include <algorithm>
+#include <charconv>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -25,6 +25,15 @@ std::string value_of(const checkpoint::Metadata& metadata, const std::string& ke
   return found->second;
 }
 
+int64_t token_of(const checkpoint::Metadata& metadata, int64_t vocab_size, const std::filesystem::path& path) {
+  const std::string text = value_of(metadata, "next_token", path);
+  int64_t token = -2;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), token);
+  if (error != std::errc{} || rest != text.data() + text.size() || token < -1 || token >= vocab_size)
+    throw FormatError({.file = path.string(), .field = "metadata next_token"}, fmt::format("an integer in [-1, {})", vocab_size), text);
+  return token;
+}
+
 /// The first line in which two configurations differ, as "key = theirs, this model has ours".
 std::string first_difference(const std::string& theirs, const std::string& ours) {
   std::istringstream their_lines(theirs), our_lines(ours);
@@ -37,7 +46,7 @@ std::string first_difference(const std::string& theirs, const std::string& ours)
 }  // namespace
 
 void save_state(const std::filesystem::path& path, const nn::State& state, const nn::StateLayout& layout, const ArchitectureConfig& config,
-                const std::string& tokenizer_fingerprint) {
+                const std::string& tokenizer_fingerprint, int64_t next_token) {
   layout.check(state);
   checkpoint::TensorMap tensors;
   for (size_t i = 0; i < layout.slots().size(); ++i) tensors.emplace(layout.slots()[i].name, state.tensors()[i]);
@@ -46,11 +55,12 @@ void save_state(const std::filesystem::path& path, const nn::State& state, const
                            {{"schema", std::string(kSchema)},
                             {"config", config_text(config)},
                             {"config_fingerprint", config.fingerprint()},
-                            {"tokenizer_fingerprint", tokenizer_fingerprint}});
+                            {"tokenizer_fingerprint", tokenizer_fingerprint},
+                            {"next_token", fmt::format("{}", next_token)}});
 }
 
-nn::State load_state(const std::filesystem::path& path, const nn::StateLayout& layout, const ArchitectureConfig& config,
-                     const std::string& tokenizer_fingerprint) {
+LoadedState load_state(const std::filesystem::path& path, const nn::StateLayout& layout, const ArchitectureConfig& config,
+                       const std::string& tokenizer_fingerprint) {
   auto file = checkpoint::load_tensors(path);
   const auto schema = value_of(file.metadata, "schema", path);
   if (schema != kSchema) throw FormatError({.file = path.string(), .field = "metadata schema"}, std::string(kSchema), schema);
@@ -73,7 +83,7 @@ nn::State load_state(const std::filesystem::path& path, const nn::StateLayout& l
   if (!sound) throw FormatError({.file = path.string(), .field = kPositionName}, "[B] int64 >= 0", "something else");
   nn::State state = layout.assemble(std::move(tensors), position->second);
   layout.check_positions(state);
-  return state;
+  return {.state = std::move(state), .next_token = token_of(file.metadata, config.vocabulary(), path)};
 }
 
 }  // namespace everlong::models

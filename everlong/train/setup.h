@@ -18,8 +18,8 @@ namespace everlong::train {
 /// Errors   IoError, FormatError; InvalidArgument if bpe cannot be trained on the files
 [[nodiscard]] std::shared_ptr<text::Tokenizer> prepare_tokenizer(const TrainConfig& config, const RunDirectory& directory);
 
-[[nodiscard]] std::unique_ptr<data::Corpus> prepare_corpus(const TrainConfig& config, const text::Tokenizer& tokenizer);
-[[nodiscard]] std::unique_ptr<data::BatchSource> prepare_batches(const TrainConfig& config, const data::Corpus& corpus, const text::Tokenizer& tokenizer);
+[[nodiscard]] std::shared_ptr<const data::Corpus> prepare_corpus(const TrainConfig& config, const text::Tokenizer& tokenizer);
+[[nodiscard]] std::unique_ptr<data::BatchSource> prepare_batches(const TrainConfig& config, std::shared_ptr<const data::Corpus> corpus, const text::Tokenizer& tokenizer);
 
 /// Trainable parameters under our names, tied ones once.
 [[nodiscard]] std::vector<NamedParameter> all_parameters(const models::CausalLm& model);

@@ -41,8 +41,8 @@ Trainer::Trainer(TrainConfig config, RunDirectory directory, bool resume, Traine
   tokenizer_ = prepare_tokenizer(config_, directory_);
   config_.model->set_vocabulary(tokenizer_->vocab_size());
   corpus_ = prepare_corpus(config_, *tokenizer_);
-  bytes_per_token_ = static_cast<double>(corpus_->total_bytes()) / static_cast<double>(corpus_->total_tokens());
-  source_ = prepare_batches(config_, *corpus_, *tokenizer_);
+  bytes_per_token_ = static_cast<double>(corpus_->total_bytes().value_or(corpus_->num_tokens())) / static_cast<double>(std::max<int64_t>(1, corpus_->num_tokens()));
+  source_ = prepare_batches(config_, corpus_, *tokenizer_);
 
   at::manual_seed(static_cast<uint64_t>(config_.train.seed));
   model_ = std::make_shared<models::CausalLm>(*config_.model);

@@ -69,7 +69,7 @@ class Trainer {
   RunDirectory directory_;
   TrainerCallbacks callbacks_;
   std::shared_ptr<text::Tokenizer> tokenizer_;
-  std::unique_ptr<data::Corpus> corpus_;
+  std::shared_ptr<const data::Corpus> corpus_;
   std::unique_ptr<data::BatchSource> source_;
   std::shared_ptr<models::CausalLm> model_;
   std::unique_ptr<AdamW> optimizer_;

@@ -36,7 +36,7 @@ void Trainer::save_checkpoint() {
   latest_bits_per_byte_.reset();
   const io::OrderedJson progress = {{"step", step_},
                                     {"tokens", tokens_},
-                                    {"data", io::OrderedJson::parse(source_->position().to_json())},
+                                    {"data", io::OrderedJson(data::to_json(source_->position()))},
                                     {"best_bits_per_byte", best_bits_per_byte_ ? io::OrderedJson(*best_bits_per_byte_) : io::OrderedJson()}};
 
   io::AtomicFolder folder(directory_.checkpoint(step_), io::IfExists::replace);
@@ -84,7 +84,7 @@ void Trainer::load_checkpoint(int64_t step) {
   };
   step_ = number("step");
   tokens_ = number("tokens");
-  source_->seek(data::BatchPosition::from_json(progress.value("data", io::Json()).dump(), (folder / kProgressFile).string()));
+  source_->seek(data::batch_position_from_json(progress.value("data", io::Json()), (folder / kProgressFile).string()));
   if (progress.contains("best_bits_per_byte") && progress["best_bits_per_byte"].is_number()) best_bits_per_byte_ = progress["best_bits_per_byte"].get<double>();
 }
 

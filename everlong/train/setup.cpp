@@ -1,0 +1,66 @@
+#include "everlong/train/setup.h"
+
+#include <filesystem>
+
+#include "everlong/base/error.h"
+#include "everlong/io/lines.h"
+#include "everlong/io/mapped_file.h"
+#include "everlong/tensor/torch.h"
+#include "everlong/text/bpe_trainer.h"
+
+namespace everlong::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> paths_of(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
+
+std::unique_ptr<text::Tokenizer> make_tokenizer(const DataConfig& data) {
+  if (data.tokenizer == "bytes") return text::make_bytes_tokenizer();
+  if (data.tokenizer != "bpe") return text::load_tokenizer(data.tokenizer);
+  return text::train_bpe_on_files(paths_of(data.train), {.vocab_size = static_cast<int32_t>(data.vocab_size)});
+}
+
+}  // namespace
+
+std::shared_ptr<text::Tokenizer> prepare_tokenizer(const TrainConfig& config, const RunDirectory& directory) {
+  if (fs::exists(directory.tokenizer())) return text::load_tokenizer(directory.tokenizer());
+  std::shared_ptr<text::Tokenizer> tokenizer = make_tokenizer(config.data);
+  io::AtomicFolder folder(directory.tokenizer());
+  tokenizer->save(folder.temporary());
+  folder.commit();
+  return tokenizer;
+}
+
+std::shared_ptr<const data::Corpus> prepare_corpus(const TrainConfig& config, const text::Tokenizer& tokenizer) {
+  return std::make_shared<data::Corpus>(data::Corpus::read(paths_of(config.data.train), tokenizer));
+}
+
+std::unique_ptr<data::BatchSource> prepare_batches(const TrainConfig& config, std::shared_ptr<const data::Corpus> corpus, const text::Tokenizer& tokenizer) {
+  data::BatchOptions options{.batch_size = config.data.batch_size, .seq_len = config.data.seq_len, .seed = static_cast<uint64_t>(config.train.seed)};
+  if (config.data.end_of_document) {
+    options.stream.eos_id = tokenizer.special_ids().eos;
+    require(options.stream.eos_id.has_value(), [] {
+      return Complaint{.where = "data.end_of_document", .expected = "a tokenizer with an end token", .got = "one without", .hint = "set it to false"};
+    });
+  }
+  if (config.data.order == DataOrder::lanes) return std::make_unique<data::DocumentLanes>(std::move(corpus), options);
+  return std::make_unique<data::PackedWindows>(std::move(corpus), options);
+}
+
+std::vector<NamedParameter> all_parameters(const models::CausalLm& model) {
+  std::vector<NamedParameter> all;
+  for (const auto& item : model.named_parameters()) all.push_back({item.key(), item.value()});
+  return all;
+}
+
+std::vector<ParameterGroup> parameter_groups(const models::CausalLm& model, const OptimConfig& optim) {
+  ParameterGroup decayed{.parameters = {}, .weight_decay = optim.weight_decay}, plain;
+  for (NamedParameter& parameter : all_parameters(model)) {
+    const bool decays = optim.decay == DecayedParameters::all || model.model().decays(parameter.name, parameter.tensor);
+    (decays ? decayed : plain).parameters.push_back(std::move(parameter));
+  }
+  return {std::move(decayed), std::move(plain)};
+}
+
+}  // namespace everlong::train
