@@ -79,6 +79,13 @@ void for_each_row(const AttentionBlock& block, int64_t begin, int64_t end, const
   }
 }
 
+/// A vector of keys. Invisible keys up to the end of the row may be read, hold anything, and are to be written as zeros.
+struct Keys {
+  int64_t begin;
+  int64_t visible;  ///< lanes that the query sees; may be more than a vector has
+  int64_t room;     ///< lanes that exist
+};
+
 /// What a row reads besides its products.
 template <bool kMasked, bool kBiased>
 class Row {
@@ -93,16 +100,16 @@ class Row {
   const AttentionMatrix& matrix() const { return matrix_; }
   bool drops() const { return dropout_.threshold > 0; }
 
-  HWY_INLINE Vec score(Vec product, int64_t j, int64_t count) const {
-    if constexpr (kBiased) return hn::MulAdd(product, scale_, row::load(bias_ + j, count));
+  HWY_INLINE Vec score(Vec product, const Keys& keys) const {
+    if constexpr (kBiased) return hn::MulAdd(product, scale_, row::load(bias_ + keys.begin, keys.room));
     return hn::Mul(product, scale_);
   }
 
-  /// `value` where key j may be attended, `masked` elsewhere and in the lanes behind `count`.
-  HWY_INLINE Vec attended(Vec value, Vec masked, int64_t j, int64_t count) const {
-    if constexpr (kMasked) return hn::IfThenElse(row::load_flags(matrix_.key_valid + j, count), value, masked);
-    if (count >= row::lanes()) return value;
-    return hn::IfThenElse(hn::FirstN(kTag, static_cast<size_t>(count)), value, masked);
+  /// `value` where a key is attended, `otherwise` elsewhere.
+  HWY_INLINE Vec attended(Vec value, Vec otherwise, const Keys& keys) const {
+    if (keys.visible < row::lanes()) value = hn::IfThenElse(hn::FirstN(kTag, static_cast<size_t>(keys.visible)), value, otherwise);
+    if constexpr (kMasked) value = hn::IfThenElse(row::load_flags(matrix_.key_valid + keys.begin, keys.room), value, otherwise);
+    return value;
   }
 
   /// Multiplies with the dropout factors of the keys from j on; keys come in ascending order.
@@ -125,19 +132,20 @@ class Row {
   uint16_t words_[kDropoutBlock];
 };
 
-/// Calls body(j, count) for the vectors of keys [0, n).
+/// Calls body(keys) for the vectors of a row that hold visible keys.
 template <class Body>
-HWY_INLINE void for_each_vector(int64_t n, const Body& body) {
+HWY_INLINE void for_each_vector(const AttentionBlock& block, const RowPlace& place, const Body& body) {
   const int64_t lanes = row::lanes();
-  int64_t j = 0;
-  for (; j + lanes <= n; j += lanes) body(j, lanes);
-  if (j < n) body(j, n - j);
+  for (int64_t j = 0; j < place.num_visible; j += lanes) body(Keys{j, place.num_visible - j, block.num_keys - j});
 }
 
 template <class T>
 HWY_INLINE void fill_zero(T* values, int64_t begin, int64_t end) {
   if (begin < end) std::memset(values + begin, 0, static_cast<size_t>(end - begin) * sizeof(T));
 }
+
+/// Keys behind the last vector that for_each_vector visits.
+HWY_INLINE int64_t first_unvisited(const RowPlace& place) { return (place.num_visible + row::lanes() - 1) / row::lanes() * row::lanes(); }
 
 template <AttentionFunction kFunction>
 HWY_INLINE Vec elementwise(Vec score) {
@@ -163,29 +171,29 @@ HWY_INLINE Vec elementwise_slope(Vec score) {
 }
 
 template <bool kMasked, bool kBiased, class T>
-void softmax_row(Row<kMasked, kBiased>& row, const RowPlace& place, T* values) {
+void softmax_row(Row<kMasked, kBiased>& row, const AttentionBlock& block, const RowPlace& place, T* values) {
   const auto lowest = hn::Set(kTag, -std::numeric_limits<float>::infinity());
-  const auto score = [&](int64_t j, int64_t count)
-                         HWY_ATTR { return row.attended(row.score(row::load(values + j, count), j, count), lowest, j, count); };
+  const auto score = [&](const Keys& keys)
+                         HWY_ATTR { return row.attended(row.score(row::load(values + keys.begin, keys.room), keys), lowest, keys); };
   auto largest = lowest;
-  for_each_vector(place.num_visible, [&](int64_t j, int64_t count) HWY_ATTR { largest = hn::Max(largest, score(j, count)); });
+  for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR { largest = hn::Max(largest, score(keys)); });
   const float top = row::max(largest);
   float* log_sum_exp = row.matrix().log_sum_exp;
   if (top == -std::numeric_limits<float>::infinity()) {
-    fill_zero(values, 0, place.num_visible);
+    fill_zero(values, 0, std::min(first_unvisited(place), block.num_keys));
     if (log_sum_exp != nullptr) log_sum_exp[place.query] = top;
     return;
   }
   const auto shift = hn::Set(kTag, top);
   auto total = hn::Zero(kTag);
-  for_each_vector(place.num_visible, [&](int64_t j, int64_t count) HWY_ATTR { total = hn::Add(total, row::exp(hn::Sub(score(j, count), shift))); });
+  for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR { total = hn::Add(total, row::exp(hn::Sub(score(keys), shift))); });
   const float sum = row::sum(total);
   if (log_sum_exp != nullptr) log_sum_exp[place.query] = top + std::log(sum);
   const auto inverse = hn::Set(kTag, 1 / sum);
-  for_each_vector(place.num_visible, [&](int64_t j, int64_t count) HWY_ATTR {
-    auto weight = hn::Mul(row::exp(hn::Sub(score(j, count), shift)), inverse);
-    if (row.drops()) weight = row.dropped(weight, j);
-    row::store(weight, values + j, count);
+  for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR {
+    auto weight = hn::Mul(row::exp(hn::Sub(score(keys), shift)), inverse);
+    if (row.drops()) weight = row.dropped(weight, keys.begin);
+    row::store(weight, values + keys.begin, keys.room);
   });
 }
 
@@ -193,46 +201,46 @@ template <AttentionFunction kFunction, bool kMasked, bool kBiased, class T>
 void forward_row(const AttentionBlock& block, const RowPlace& place, T* values) {
   Row<kMasked, kBiased> row(block, place);
   if constexpr (kFunction == AttentionFunction::softmax) {
-    softmax_row(row, place, values);
+    softmax_row(row, block, place, values);
   } else {
-    for_each_vector(place.num_visible, [&](int64_t j, int64_t count) HWY_ATTR {
-      auto weight = elementwise<kFunction>(row.score(row::load(values + j, count), j, count));
-      weight = row.attended(weight, hn::Zero(kTag), j, count);
-      if (row.drops()) weight = row.dropped(weight, j);
-      row::store(weight, values + j, count);
+    for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR {
+      auto weight = elementwise<kFunction>(row.score(row::load(values + keys.begin, keys.room), keys));
+      weight = row.attended(weight, hn::Zero(kTag), keys);
+      if (row.drops()) weight = row.dropped(weight, keys.begin);
+      row::store(weight, values + keys.begin, keys.room);
     });
   }
-  fill_zero(values, place.num_visible, block.num_keys);
+  fill_zero(values, first_unvisited(place), block.num_keys);
 }
 
-HWY_INLINE void add_to(float* sums, Vec value, int64_t count) { row::store(hn::Add(row::load(sums, count), value), sums, count); }
+HWY_INLINE void add_to(float* sums, Vec value, int64_t room) { row::store(hn::Add(row::load(sums, room), value), sums, room); }
 
 template <bool kMasked, bool kBiased, class T>
-void softmax_row_backward(Row<kMasked, kBiased>& row, const RowPlace& place, T* values, T* grads, float* bias_row) {
+void softmax_row_backward(Row<kMasked, kBiased>& row, const AttentionBlock& block, const RowPlace& place, T* values, T* grads, float* bias_row) {
   const float log_sum_exp = row.matrix().log_sum_exp[place.query];
   if (log_sum_exp == -std::numeric_limits<float>::infinity()) {
-    fill_zero(values, 0, place.num_visible);
-    fill_zero(grads, 0, place.num_visible);
+    fill_zero(values, 0, std::min(first_unvisited(place), block.num_keys));
+    fill_zero(grads, 0, std::min(first_unvisited(place), block.num_keys));
     return;
   }
   const auto shift = hn::Set(kTag, log_sum_exp), scale = hn::Set(kTag, place.scale), zero = hn::Zero(kTag);
-  const auto weight_of = [&](int64_t j, int64_t count) HWY_ATTR {
-    const auto weight = row::exp(hn::Sub(row.score(row::load(values + j, count), j, count), shift));
-    return row.attended(weight, zero, j, count);
+  const auto weight_of = [&](const Keys& keys) HWY_ATTR {
+    const auto weight = row::exp(hn::Sub(row.score(row::load(values + keys.begin, keys.room), keys), shift));
+    return row.attended(weight, zero, keys);
   };
-  const auto grad_of = [&](int64_t j, int64_t count) HWY_ATTR {
-    const auto grad = row::load(grads + j, count);
-    return row.drops() ? row.dropped(grad, j) : grad;
+  const auto grad_of = [&](const Keys& keys) HWY_ATTR {
+    const auto grad = row.attended(row::load(grads + keys.begin, keys.room), zero, keys);
+    return row.drops() ? row.dropped(grad, keys.begin) : grad;
   };
   auto total = zero;
-  for_each_vector(place.num_visible, [&](int64_t j, int64_t count) HWY_ATTR { total = hn::MulAdd(weight_of(j, count), grad_of(j, count), total); });
+  for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR { total = hn::MulAdd(weight_of(keys), grad_of(keys), total); });
   const auto mean = hn::Set(kTag, row::sum(total));
-  for_each_vector(place.num_visible, [&](int64_t j, int64_t count) HWY_ATTR {
-    const auto weight = weight_of(j, count);
-    const auto grad = hn::Mul(weight, hn::Sub(grad_of(j, count), mean));
-    if (bias_row != nullptr) add_to(bias_row + j, grad, count);
-    row::store(row.drops() ? row.dropped(weight, j) : weight, values + j, count);
-    row::store(hn::Mul(grad, scale), grads + j, count);
+  for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR {
+    const auto weight = weight_of(keys);
+    const auto grad = hn::Mul(weight, hn::Sub(grad_of(keys), mean));
+    if (bias_row != nullptr) add_to(bias_row + keys.begin, grad, keys.room);
+    row::store(row.drops() ? row.dropped(weight, keys.begin) : weight, values + keys.begin, keys.room);
+    row::store(hn::Mul(grad, scale), grads + keys.begin, keys.room);
   });
 }
 
@@ -241,24 +249,24 @@ template <AttentionFunction kFunction, bool kMasked, bool kBiased, class T>
 void backward_row(const AttentionBlock& block, const RowPlace& place, T* values, T* grads, float* bias_row) {
   Row<kMasked, kBiased> row(block, place);
   if constexpr (kFunction == AttentionFunction::softmax) {
-    softmax_row_backward(row, place, values, grads, bias_row);
+    softmax_row_backward(row, block, place, values, grads, bias_row);
   } else {
     const auto scale = hn::Set(kTag, place.scale), zero = hn::Zero(kTag);
-    for_each_vector(place.num_visible, [&](int64_t j, int64_t count) HWY_ATTR {
-      const auto score = row.score(row::load(values + j, count), j, count);
-      auto weight = row.attended(elementwise<kFunction>(score), zero, j, count);
-      auto grad = row.attended(hn::Mul(elementwise_slope<kFunction>(score), row::load(grads + j, count)), zero, j, count);
+    for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR {
+      const auto score = row.score(row::load(values + keys.begin, keys.room), keys);
+      auto weight = row.attended(elementwise<kFunction>(score), zero, keys);
+      auto grad = row.attended(hn::Mul(elementwise_slope<kFunction>(score), row::load(grads + keys.begin, keys.room)), zero, keys);
       if (row.drops()) {
-        weight = row.dropped(weight, j);
-        grad = row.dropped(grad, j);
+        weight = row.dropped(weight, keys.begin);
+        grad = row.dropped(grad, keys.begin);
       }
-      if (bias_row != nullptr) add_to(bias_row + j, grad, count);
-      row::store(weight, values + j, count);
-      row::store(hn::Mul(grad, scale), grads + j, count);
+      if (bias_row != nullptr) add_to(bias_row + keys.begin, grad, keys.room);
+      row::store(weight, values + keys.begin, keys.room);
+      row::store(hn::Mul(grad, scale), grads + keys.begin, keys.room);
     });
   }
-  fill_zero(values, place.num_visible, block.num_keys);
-  fill_zero(grads, place.num_visible, block.num_keys);
+  fill_zero(values, first_unvisited(place), block.num_keys);
+  fill_zero(grads, first_unvisited(place), block.num_keys);
 }
 
 }  // namespace everlong::kernels::HWY_NAMESPACE

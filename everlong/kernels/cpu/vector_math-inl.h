@@ -68,11 +68,15 @@ HWY_INLINE void store(Vec v, T* p, int64_t count) {
   }
 }
 
-/// True where one of `count` flags is set, false in the lanes behind them.
+/// True where one of `count` flags is set; lanes behind them are false.
 HWY_INLINE hn::Mask<Tag> load_flags(const bool* p, int64_t count) {
   uint8_t buffer[16] = {};
-  std::memcpy(buffer, p, static_cast<size_t>(count < lanes() ? count : lanes()));
-  const auto wide = hn::PromoteTo(Bits(), hn::LoadU(Bytes(), buffer));
+  const auto* bytes = reinterpret_cast<const uint8_t*>(p);
+  if (count < lanes()) {
+    std::memcpy(buffer, p, static_cast<size_t>(count));
+    bytes = buffer;
+  }
+  const auto wide = hn::PromoteTo(Bits(), hn::LoadU(Bytes(), bytes));
   return hn::RebindMask(kTag, hn::Ne(wide, hn::Zero(Bits())));
 }
 
