@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "everlong/base/error.h"
+#include "everlong/io/lines.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::train {
@@ -91,10 +92,11 @@ Evaluation evaluate_tokens(models::CausalLm& model, std::span<const int32_t> tok
 Evaluation evaluate_file(models::CausalLm& model, const text::Tokenizer& tokenizer, const std::filesystem::path& file, const EvaluateOptions& options) {
   Evaluator evaluator(model, options);
   int64_t bytes = 0;
-  data::read_tokens(file, tokenizer, [&](std::span<const int32_t> tokens, int64_t piece_bytes) {
-    evaluator.read(tokens);
-    bytes += piece_bytes;
-  });
+  {
+    const std::string text = io::read_document(file);
+    bytes = static_cast<int64_t>(text.size());
+    evaluator.read(tokenizer.encode(text));
+  }
   return evaluator.finish(file.string(), bytes);
 }
 

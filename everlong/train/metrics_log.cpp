@@ -36,9 +36,11 @@ std::string lines_up_to(const std::string& text, int64_t step) {
 }  // namespace
 
 struct MetricsLog::Files {
+  Files(std::filesystem::path file, const std::filesystem::path& run) : path(std::move(file)), lines(path, std::ios::app | std::ios::binary), events(run) {}
+
   std::filesystem::path path;
   std::ofstream lines;
-  io::TensorBoardWriter events;
+  io::EventWriter events;
 
   void write(const io::OrderedJson& object) {
     lines << object.dump(-1, ' ', false, io::OrderedJson::error_handler_t::replace) << '\n';
@@ -50,7 +52,7 @@ struct MetricsLog::Files {
 MetricsLog::MetricsLog(const std::filesystem::path& run, int64_t resumed_step) {
   const auto path = run / "metrics.jsonl";
   if (resumed_step >= 0 && std::filesystem::exists(path)) io::atomic_write_text(path, lines_up_to(io::read_text_file(path, kMaxMetricsBytes), resumed_step));
-  files_ = std::make_unique<Files>(Files{.path = path, .lines = std::ofstream(path, std::ios::app | std::ios::binary), .events = io::TensorBoardWriter(run)});
+  files_ = std::make_unique<Files>(path, run);
   if (!files_->lines) throw IoError("open for writing", path.string(), errno);
 }
 
@@ -67,7 +69,7 @@ void MetricsLog::add(const StepReport& report) {
                  {"tokens_per_s", std::round(report.tokens_per_s)},
                  {"resident_mb", std::round(report.resident_mb * 10) / 10},
                  {"elapsed_s", std::round(report.elapsed_s * 1000) / 1000}});
-  const auto scalar = [&](const char* name, double value) { files_->events.scalar(name, value, report.step); };
+  const auto scalar = [&](const char* name, double value) { files_->events.add_scalar(name, report.step, value); };
   scalar("train/loss", report.loss);
   scalar("train/bits_per_byte", report.bits_per_byte);
   scalar("train/lr", report.lr);
@@ -90,7 +92,7 @@ void MetricsLog::add(int64_t step, const Evaluation& evaluation, Context context
                  {"perplexity", evaluation.perplexity()},
                  {"bits_per_byte", evaluation.bits_per_byte()},
                  {"by_position", positions}});
-  files_->events.scalar("eval/bits_per_byte", evaluation.bits_per_byte(), step);
+  files_->events.add_scalar("eval/bits_per_byte", step, evaluation.bits_per_byte());
   files_->events.flush();
 }
 

@@ -4,9 +4,9 @@
 
 #include "everlong/base/error.h"
 #include "everlong/io/lines.h"
-#include "everlong/io/mapped_file.h"
+#include "everlong/data/learn_tokenizer.h"
+#include "everlong/io/atomic_file.h"
 #include "everlong/tensor/torch.h"
-#include "everlong/text/bpe_trainer.h"
 
 namespace everlong::train {
 namespace {
@@ -18,7 +18,7 @@ std::vector<fs::path> paths_of(const std::vector<std::string>& names) { return {
 std::unique_ptr<text::Tokenizer> make_tokenizer(const DataConfig& data) {
   if (data.tokenizer == "bytes") return text::make_bytes_tokenizer();
   if (data.tokenizer != "bpe") return text::load_tokenizer(data.tokenizer);
-  return text::train_bpe_on_files(paths_of(data.train), {.vocab_size = static_cast<int32_t>(data.vocab_size)});
+  return data::learn_bpe(paths_of(data.train), data.vocab_size);
 }
 
 }  // namespace

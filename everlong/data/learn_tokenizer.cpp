@@ -1,0 +1,41 @@
+#include "everlong/data/learn_tokenizer.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "everlong/base/error.h"
+#include "everlong/io/jsonl.h"
+#include "everlong/io/lines.h"
+
+namespace everlong::data {
+namespace {
+
+bool is_jsonl(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  return name.ends_with(".jsonl") || name.ends_with(".jsonl.gz") || name.ends_with(".jsonl.zst");
+}
+
+void append_texts(const std::filesystem::path& path, std::vector<std::string>& texts) {
+  const auto extension = path.extension();
+  require(extension != ".bin" && extension != ".idx", [&] {
+    return Complaint{.where = path.string(), .expected = "text to learn a tokenizer from", .got = "packed tokens", .hint = "set data.tokenizer to the one that packed them"};
+  });
+  if (!is_jsonl(path)) {
+    texts.push_back(io::read_document(path));
+    return;
+  }
+  io::JsonlReader documents(path);
+  while (const auto document = documents.next()) texts.emplace_back(*document);
+}
+
+}  // namespace
+
+std::unique_ptr<text::Tokenizer> learn_bpe(std::span<const std::filesystem::path> files, int64_t vocab_size, const text::BpeTrainerOptions& options) {
+  std::vector<std::string> texts;
+  for (const auto& file : files) append_texts(file, texts);
+  const std::vector<std::string_view> views(texts.begin(), texts.end());
+  return text::make_bpe_tokenizer(text::train_bpe(views, vocab_size, options));
+}
+
+}  // namespace everlong::data
