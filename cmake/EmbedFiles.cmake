@@ -16,7 +16,8 @@ function(everlong_embed room)
   set(script "${PROJECT_SOURCE_DIR}/cmake/EmbedFiles.cmake")
   add_custom_command(
     OUTPUT "${out}"
-    COMMAND "${CMAKE_COMMAND}" "-DOUT=${out}" "-DHEADER=everlong/${room}/embedded.h" "-DNAMESPACE=${embed_NAMESPACE}" "-DFILES=${entries}" -P "${script}"
+    COMMAND "${CMAKE_COMMAND}" "-DOUT=${out}" "-DHEADER=everlong/${room}/embedded.h" "-DNAMESPACE=${embed_NAMESPACE}" "-DFILES=${entries}"
+            -P "${script}"
     DEPENDS ${paths} "${script}"
     COMMENT "Embedding files into everlong_${room}"
     VERBATIM)

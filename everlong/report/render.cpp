@@ -80,9 +80,9 @@ std::string charts() {
   std::string out = "<div class=\"charts\">\n";
   for (const Chart& chart : kCharts)
     out += fmt::format(
-        "<figure id=\"chart-{}\"{}><figcaption><h2>{}</h2><p class=\"caption\">{}</p></figcaption>"
-        "<div class=\"plot\" tabindex=\"0\" role=\"group\" aria-label=\"Chart: {}\"></div></figure>\n",
-        chart.id, chart.is_wide ? " class=\"wide\"" : "", chart.title, chart.caption, chart.title);
+        "<figure id=\"chart-{}\"{}><h2>{}</h2>"
+        "<div class=\"plot\" tabindex=\"0\" role=\"group\" aria-label=\"Chart: {}\"></div><figcaption class=\"caption\">{}</figcaption></figure>\n",
+        chart.id, chart.is_wide ? " class=\"wide\"" : "", chart.title, chart.title, chart.caption);
   return out + "</div>\n";
 }
 

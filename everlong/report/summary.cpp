@@ -136,12 +136,12 @@ std::string summary_section(const PageInput& input) {
                        entry.second.empty() ? "" : escape_html(shorten(entry.second, 100)) + ", ");
   out += "<th scope=\"col\">speed<small>tokens/s</small></th><th scope=\"col\">memory<small>MB, peak</small></th></tr></thead>\n<tbody>\n";
   for (size_t i = 0; i < input.runs.size(); ++i) out += run_row(input, i, columns, with_parameters);
-  out += reference_rows(input, columns, with_parameters);
-  return out +
+  const std::string references = reference_rows(input, columns, with_parameters);
+  return out + references +
          fmt::format(
-             "</tbody></table></div>\n<p class=\"caption\">Training loss is the mean of the last {} logged values; bits per byte are of the last "
-             "evaluation; speed is the median. Lower is better in both. The rows in grey are general compressors.</p></section>\n",
-             kFinalPoints);
+             "</tbody></table></div>\n<p class=\"caption\">Training loss is the mean of the last {} logged values, bits per byte are of the last "
+             "evaluation: lower is better in both. Speed is the median.{}</p></section>\n",
+             kFinalPoints, references.empty() ? "" : " The rows in grey are general compressors.");
 }
 
 std::string differences_section(const PageInput& input) {

@@ -38,9 +38,11 @@ class LoadRun : public ::testing::Test {
 };
 
 TEST_F(LoadRun, ReadsEveryKindOfLine) {
-  const report::Run run = load(R"({"kind":"reference","name":"xz -9e","file":"p.txt","bits_per_byte":2.47}
-{"kind":"train","step":10,"tokens":40960,"loss":2.31,"bits_per_byte":2.9,"lr":0.004,"grad_norm":0.8,"tokens_per_s":9800,"resident_mb":812.4,"elapsed_s":3.2}
-{"kind":"eval","step":400,"file":"p.txt","context":"carry","tokens":150000,"bytes":466854,"nats_per_token":3.2,"perplexity":24.5,"bits_per_byte":1.71,"by_position":[{"begin":0,"end":256,"tokens":256,"nats_per_token":3.9}]}
+  const report::Run run = load(
+      R"({"kind":"reference","name":"xz -9e","file":"p.txt","bits_per_byte":2.47}
+{"kind":"train","step":10,"tokens":40960,"loss":2.31,"bits_per_byte":2.9,"lr":0.004,"grad_norm":0.8,"tokens_per_s":9800,"resident_mb":812.4}
+{"kind":"eval","step":400,"file":"p.txt","context":"carry","tokens":150000,"bytes":466854,"nats_per_token":3.2,"perplexity":24.5,)"
+      R"("bits_per_byte":1.71,"by_position":[{"begin":0,"end":256,"tokens":256,"nats_per_token":3.9}]}
 
 {"kind":"sample","step":400,"prompt":"She","text":" had"}
 {"kind":"note","text":"resumed at step 100"}

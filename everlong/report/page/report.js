@@ -49,9 +49,9 @@
     return s ? [{ ...main, y, plain: true }, main] : [main];
   });
   const evalLines = key => ofRuns((run, index) => run.evals.map((file, i) => (
-    { run: index, label: run.name + " \u00b7 " + file.label, x: file.x, y: file[key], dash: i, points: true })));
+    { run: index, label: run.name + " \u00b7 " + (file.label || "evaluation"), x: file.x, y: file[key], dash: i, points: true })));
   const positionLines = () => ofRuns((run, index) => run.positions.map((file, i) => (
-    { run: index, label: run.name + " \u00b7 " + file.label, x: file.x, y: file.y, dash: i, points: true })));
+    { run: index, label: run.name + " \u00b7 " + (file.label || "evaluation"), x: file.x, y: file.y, dash: i, points: true })));
 
   const lossLabel = () => view.unit === "nats" ? "nats per token" : "bits per byte";
   const specs = [
@@ -79,7 +79,7 @@
 
   function seriesOf(line) {
     const dash = ((line.dash || 0) + Math.floor(line.run / INKS)) % DASHES.length;
-    return { label: line.label, run: line.run, plain: line.plain, dashName: DASH_NAMES[dash], class: line.plain ? "plain" : null,
+    return { label: line.label, run: line.run, plain: line.plain, dashName: DASH_NAMES[dash], class: line.plain || line.loose ? "plain" : null,
       stroke: ink(line.run), alpha: line.plain ? 0.3 : 1, width: line.plain ? 1 : 2, dash: DASHES[dash], spanGaps: true,
       show: !view.hidden.has(line.run) && (view.plain || !line.plain), value: (u, value) => exact(value),
       ...(line.loose && { paths: () => null }), points: { show: !!line.points, size: 7, width: 1.5, fill: css("--ground") } };
@@ -114,14 +114,15 @@
 
   function options(spec, lines, width) {
     const narrow = width < 520, xLabel = spec.x || (view.x === "tokens" ? "tokens seen" : "step");
-    const x = axis(xLabel, 34, narrow ? 11 : 12), y = axis(spec.y(), narrow ? 46 : 54, narrow ? 11 : 12);
+    const x = axis(xLabel, 34, narrow ? 11 : 12), y = axis(spec.y(), narrow ? 50 : 60, narrow ? 11 : 12);
     x.space = narrow ? 55 : 70;
+    if (spec.steps) x.values = (u, splits) => splits.map(value => Number.isInteger(value) ? short(value, 4) : "");
     y.space = 36;
     const scales = { x: { time: false, distr: spec.logX ? 3 : 1 }, y: spec.logY ? { distr: 3 } : { range: padded(spec) } };
     return { width, height: narrow ? 260 : spec.height || 300, padding: [8, 14, 0, 0], scales, axes: [x, y],
       series: [{ label: spec.x ? "position" : view.x === "tokens" ? "tokens" : "step", value: (u, value) => exact(value) }, ...lines.map(seriesOf)],
-      cursor: { dataIdx: nearest, y: false, drag: { x: true, y: false }, ...(spec.steps && { sync: { key: "steps", scales: ["x", null], setSeries: false } }),
-        points: { size: 8 } },
+      cursor: { dataIdx: nearest, y: false, drag: { x: true, y: false }, points: { size: 8 },
+        ...(spec.steps && { sync: { key: "steps", scales: ["x", null], setSeries: false } }) },
       legend: { markers: { width: 3, dash: (u, i) => u.series[i].dashName || "solid" } } };
   }
 
@@ -214,8 +215,8 @@
     applyVisibility();
   });
   if (!runs.some(hasClock)) document.querySelector("[data-value=\"tokens\"]").disabled = true;
-  const has = key => runs.some(run => run.series[key].x.length > 0);
-  if (!has("bits") && !runs.some(run => run.evals.some(file => file.bits.some(value => value != null)))) document.querySelector("[data-value=\"bits\"]").disabled = true;
+  const hasBits = run => run.series.bits.x.length > 0 || run.evals.some(file => file.bits.some(value => value != null));
+  if (!runs.some(hasBits)) document.querySelector("[data-value=\"bits\"]").disabled = true;
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", buildAll);
   document.querySelector(".controls").hidden = false;
 })();
