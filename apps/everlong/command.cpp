@@ -82,7 +82,8 @@ void Command::declare() {
   p.add(declare_data(program, p.data),
         [&p] { return p.data.action == DataAction::info ? run_data_info(p.data) : compute(p.globals).run_data_pack(p.data); });
   p.add(declare_inspect(program, p.inspect), [&p] { return run_inspect(p.inspect); });
-  p.add(declare_state(program, p.state), [&p] { return compute(p.globals).run_state(p.state); });
+  p.add(declare_state(program, p.state),
+        [&p] { return p.state.action == StateAction::info ? run_state_info(p.state) : compute(p.globals).run_state_diff(p.state); });
   p.add(declare_convert(program, p.convert), [&p] { return compute(p.globals).run_convert(p.convert); });
   p.add(declare_verify(program, p.verify), [&p] { return compute(p.globals).run_verify(p.verify); });
   p.add(declare_bench(program, p.bench), [&p] { return compute(p.globals).run_bench(p.bench); });

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
-#include <string>
+#include <system_error>
 
 #include "apps/everlong/output.h"
 #include "everlong/base/error.h"
@@ -33,6 +33,8 @@ int guarded(const std::function<int()>& action) noexcept {
   } catch (const BrokenPipe&) {
     return kFailure;
   } catch (const Error& error) {
+    complain("error: ", error.what());
+  } catch (const std::system_error& error) {
     complain("error: ", error.what());
   } catch (const std::bad_alloc&) {
     complain("error: ", "out of memory");

@@ -39,7 +39,7 @@ extern "C" __attribute__((visibility("default"))) const everlong::app::ComputeTa
                                   .run_eval = entry<run_eval, EvalOptions>,
                                   .run_generate = entry<run_generate, GenerateOptions>,
                                   .run_data_pack = entry<run_data_pack, DataOptions>,
-                                  .run_state = entry<run_state, StateOptions>,
+                                  .run_state_diff = entry<run_state_diff, StateOptions>,
                                   .run_convert = entry<run_convert, ConvertOptions>,
                                   .run_verify = entry<run_verify, VerifyOptions>,
                                   .run_bench = entry<run_bench, BenchOptions>,

@@ -11,7 +11,7 @@ int run_train(const TrainOptions& options);
 int run_eval(const EvalOptions& options);
 int run_generate(const GenerateOptions& options);
 int run_data_pack(const DataOptions& options);
-int run_state(const StateOptions& options);
+int run_state_diff(const StateOptions& options);
 int run_convert(const ConvertOptions& options);
 int run_verify(const VerifyOptions& options);
 int run_bench(const BenchOptions& options);

@@ -25,7 +25,7 @@ struct ComputeTable {
   int (*run_eval)(const EvalOptions&);
   int (*run_generate)(const GenerateOptions&);
   int (*run_data_pack)(const DataOptions&);
-  int (*run_state)(const StateOptions&);
+  int (*run_state_diff)(const StateOptions&);
   int (*run_convert)(const ConvertOptions&);
   int (*run_verify)(const VerifyOptions&);
   int (*run_bench)(const BenchOptions&);

@@ -1,6 +1,8 @@
 #include "apps/everlong/verbs/inspect.h"
 
-#include "everlong/base/error.h"
+#include <nlohmann/json.hpp>
+
+#include "apps/everlong/inspection.h"
 
 namespace everlong::app {
 
@@ -12,6 +14,10 @@ Syntax declare_inspect(Syntax& program, InspectOptions& options) {
   return verb;
 }
 
-int run_inspect(const InspectOptions&) { throw Unsupported({.where = "inspect", .expected = "a verb that is built in this version"}); }
+int run_inspect(const InspectOptions& options) {
+  const Json finding = inspect(options.path, kind_of(options.path));
+  print(options.json ? json_line(finding) : inspection_text(finding));
+  return 0;
+}
 
 }  // namespace everlong::app

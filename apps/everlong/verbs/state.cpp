@@ -1,5 +1,10 @@
 #include "apps/everlong/verbs/state.h"
 
+#include <nlohmann/json.hpp>
+
+#include "apps/everlong/inspection.h"
+#include "everlong/base/error.h"
+
 namespace everlong::app {
 
 Syntax declare_state(Syntax& program, StateOptions& options) {
@@ -15,6 +20,15 @@ Syntax declare_state(Syntax& program, StateOptions& options) {
   diff.json(options.json);
   diff.on_chosen([&options] { options.action = StateAction::diff; });
   return group.require_verb();
+}
+
+int run_state_info(const StateOptions& options) {
+  const PathKind kind = kind_of(options.file);
+  if (kind != PathKind::state)
+    throw StateError({.where = options.file, .expected = "a state file", .got = to_string(kind), .hint = "everlong inspect shows what it holds"});
+  const Json finding = inspect(options.file, kind);
+  print(options.json ? json_line(finding) : inspection_text(finding));
+  return 0;
 }
 
 }  // namespace everlong::app

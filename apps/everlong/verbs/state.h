@@ -1,5 +1,5 @@
 #pragma once
-// everlong state info|diff: options and their declaration.
+// everlong state info|diff: options, their declaration, and what runs without torch.
 
 #include <string>
 
@@ -18,5 +18,9 @@ struct StateOptions {
 };
 
 Syntax declare_state(Syntax& program, StateOptions& options);
+
+/// Reads the header and the positions only; no torch.
+/// Errors   FormatError if the file is damaged; StateError if it is a safetensors file of something else
+int run_state_info(const StateOptions& options);
 
 }  // namespace everlong::app
