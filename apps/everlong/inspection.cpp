@@ -1,0 +1,189 @@
+#include "apps/everlong/inspection.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "everlong/base/error.h"
+#include "everlong/io/json.h"
+#include "everlong/io/safetensors.h"
+#include "everlong/report/report.h"
+
+namespace everlong::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kStateSchema = "everlong-state-";
+constexpr const char* kKnownForms =
+    "a safetensors or state file, a model directory (config.json, *.safetensors) or a run (config.toml, metrics.jsonl)";
+
+/// A safetensors file begins with the length of its header, and the header with a brace.
+bool looks_like_safetensors(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  unsigned char start[9] = {};
+  if (!file.read(reinterpret_cast<char*>(start), sizeof start)) return path.extension() == ".safetensors";
+  uint64_t header = 0;
+  for (int i = 7; i >= 0; --i) header = header << 8 | start[i];
+  return path.extension() == ".safetensors" || (start[8] == '{' && header <= io::kMaxSafetensorsHeaderBytes);
+}
+
+std::vector<fs::path> files_in(const fs::path& folder, const std::string& extension) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    if (entry.path().extension() == extension) found.push_back(entry.path());
+  if (error) throw IoError("list", folder.string(), error.value());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+/// Elements of a tensor. The reader has checked that size and shape agree, so nothing overflows here.
+int64_t elements_of(const io::TensorEntry& tensor) { return tensor.size_bytes / io::bytes_per_element(tensor.dtype); }
+
+Json tensors_of(const io::SafetensorsFile& file) {
+  Json tensors = Json::array();
+  for (const io::TensorEntry& tensor : file.tensors())
+    tensors.push_back({{"name", tensor.name}, {"dtype", io::to_string(tensor.dtype)}, {"shape", tensor.shape}, {"bytes", tensor.size_bytes}});
+  return tensors;
+}
+
+/// Adds counts, metadata and the list of tensors of one file.
+void describe_tensors(const io::SafetensorsFile& file, Json& finding) {
+  int64_t elements = 0, bytes = 0;
+  for (const io::TensorEntry& tensor : file.tensors()) {
+    elements += elements_of(tensor);
+    bytes += tensor.size_bytes;
+  }
+  finding["num_tensors"] = file.tensors().size();
+  finding["num_elements"] = elements;
+  finding["tensor_bytes"] = bytes;
+  finding["metadata"] = file.metadata();
+  finding["tensors"] = tensors_of(file);
+}
+
+/// Positions of the rows, from the one small tensor whose content is looked at.
+Json positions_of(const io::SafetensorsFile& file) {
+  const io::TensorEntry* entry = file.find("position");
+  const bool sound = entry != nullptr && entry->dtype == io::Dtype::I64 && entry->shape.size() == 1;
+  if (!sound)
+    throw FormatError({.file = file.path().string(), .field = "position"}, "[B] I64", entry == nullptr ? "nothing" : "another shape or dtype");
+  Json positions = Json::array();
+  const auto bytes = file.bytes(*entry);
+  for (size_t at = 0; at + 8 <= bytes.size(); at += 8) {
+    uint64_t value = 0;
+    for (size_t i = 8; i-- > 0;) value = value << 8 | std::to_integer<uint64_t>(bytes[at + i]);
+    positions.push_back(static_cast<int64_t>(value));
+  }
+  return positions;
+}
+
+void describe_state(const fs::path& path, Json& finding) {
+  const auto file = io::SafetensorsFile::open(path);
+  finding["positions"] = positions_of(file);
+  describe_tensors(file, finding);
+}
+
+void describe_model(const fs::path& folder, Json& finding) {
+  const fs::path config = folder / "config.json";
+  if (fs::exists(config)) finding["config"] = Json::parse(io::read_json_file(config).dump());
+  int64_t elements = 0;
+  Json files = Json::array(), tensors = Json::array();
+  for (const fs::path& path : files_in(folder, ".safetensors")) {
+    const auto file = io::SafetensorsFile::open(path);
+    Json one;
+    describe_tensors(file, one);
+    elements += one["num_elements"].get<int64_t>();
+    files.push_back({{"file", path.filename().string()}, {"num_tensors", one["num_tensors"]}, {"tensor_bytes", one["tensor_bytes"]}});
+    for (auto& tensor : one["tensors"]) {
+      tensor["file"] = path.filename().string();
+      tensors.push_back(std::move(tensor));
+    }
+  }
+  finding["num_elements"] = elements;
+  finding["files"] = std::move(files);
+  finding["tensors"] = std::move(tensors);
+}
+
+Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+void describe_run(const fs::path& folder, Json& finding) {
+  const report::Run run = report::load_run(folder);
+  finding["settings"] = Json::object();
+  for (const auto& [key, value] : run.settings) finding["settings"][key] = value;
+  if (!run.train.empty()) {
+    const report::TrainPoint& last = run.train.back();
+    finding["last_step"] = last.step;
+    finding["tokens"] = number_or_null(last.tokens);
+    finding["loss"] = number_or_null(last.loss);
+    finding["tokens_per_s"] = number_or_null(last.tokens_per_s);
+  }
+  finding["evaluations"] = Json::array();
+  for (const report::Evaluation& evaluation : run.evaluations) {
+    finding["evaluations"].push_back({{"step", evaluation.step},
+                                      {"file", evaluation.file},
+                                      {"context", evaluation.context},
+                                      {"nats_per_token", number_or_null(evaluation.nats_per_token)},
+                                      {"bits_per_byte", number_or_null(evaluation.bits_per_byte)}});
+  }
+  finding["checkpoints"] = Json::array();
+  if (fs::is_directory(folder / "checkpoints"))
+    for (const fs::path& path : files_in(folder / "checkpoints", "")) finding["checkpoints"].push_back(path.filename().string());
+  finding["notes"] = run.notes;
+}
+
+}  // namespace
+
+const char* to_string(PathKind kind) {
+  switch (kind) {
+    case PathKind::safetensors:
+      return "safetensors";
+    case PathKind::state:
+      return "state";
+    case PathKind::model:
+      return "model";
+    case PathKind::run:
+      return "run";
+  }
+  return "";
+}
+
+PathKind kind_of(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) throw IoError("open", path.string(), error ? error.value() : ENOENT);
+  if (fs::is_directory(status)) {
+    if (fs::exists(path / "metrics.jsonl")) return PathKind::run;
+    if (fs::exists(path / "config.json") || !files_in(path, ".safetensors").empty()) return PathKind::model;
+  } else if (fs::is_regular_file(status) && looks_like_safetensors(path)) {
+    const auto file = io::SafetensorsFile::open(path);
+    const auto schema = file.metadata().find("schema");
+    return schema != file.metadata().end() && schema->second.starts_with(kStateSchema) ? PathKind::state : PathKind::safetensors;
+  }
+  throw InvalidArgument(
+      {.where = path.native(), .expected = kKnownForms, .got = fs::is_directory(status) ? "a directory without them" : "another file"});
+}
+
+Json inspect(const fs::path& path, PathKind kind) {
+  Json finding{{"kind", to_string(kind)}, {"path", path.string()}};
+  switch (kind) {
+    case PathKind::safetensors:
+      describe_tensors(io::SafetensorsFile::open(path), finding);
+      break;
+    case PathKind::state:
+      describe_state(path, finding);
+      break;
+    case PathKind::model:
+      describe_model(path, finding);
+      break;
+    case PathKind::run:
+      describe_run(path, finding);
+      break;
+  }
+  return finding;
+}
+
+}  // namespace everlong::app

@@ -1,0 +1,10 @@
+# Writes OUT with a digest of all HEADERS.
+cmake_minimum_required(VERSION 3.25)
+set(all "")
+foreach(header IN LISTS HEADERS)
+  file(SHA256 "${header}" digest)
+  string(APPEND all "${digest}")
+endforeach()
+string(SHA256 digest "${all}")
+string(SUBSTRING "${digest}" 0 12 digest)
+file(WRITE "${OUT}" "#define EVERLONG_INTERFACE_DIGEST \"${digest}\"\n")

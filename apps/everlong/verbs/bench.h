@@ -1,0 +1,25 @@
+#pragma once
+// everlong bench: options and their declaration.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/everlong/syntax.h"
+
+namespace everlong::app {
+
+struct BenchOptions {
+  std::vector<std::string> targets;  ///< names of operations, or model directories
+  std::optional<int64_t> batch_size;
+  std::optional<int64_t> seq_len;
+  int64_t repeat = 10;
+  bool backward = false;
+  bool json = false;
+  ComputeOptions compute;
+};
+
+Syntax declare_bench(Syntax& program, BenchOptions& options);
+
+}  // namespace everlong::app

@@ -1,0 +1,30 @@
+#pragma once
+// everlong data pack|info: options, their declaration, and what runs without torch.
+
+#include <string>
+#include <vector>
+
+#include "apps/everlong/syntax.h"
+
+namespace everlong::app {
+
+enum class DataAction { pack, info };
+enum class CorpusFormat { megatron, nanogpt };
+
+struct DataOptions {
+  DataAction action = DataAction::info;
+  std::vector<std::string> files;  ///< pack
+  std::string tokenizer;           ///< pack
+  std::string out;                 ///< pack: prefix of the files written
+  CorpusFormat format = CorpusFormat::megatron;
+  std::string path;  ///< info
+  bool json = false;
+};
+
+Syntax declare_data(Syntax& program, DataOptions& options);
+
+/// Reads headers only; no torch.
+/// Errors   FormatError if the files contradict their format
+int run_data_info(const DataOptions& options);
+
+}  // namespace everlong::app

@@ -1,0 +1,29 @@
+#pragma once
+// everlong eval: options and their declaration.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/everlong/syntax.h"
+
+namespace everlong::app {
+
+/// Whether a segment sees the state that the one before it left.
+enum class EvalContext { carry, reset };
+
+struct EvalOptions {
+  std::string model;
+  std::vector<std::string> files;
+  EvalContext context = EvalContext::carry;
+  std::optional<int64_t> segment;     ///< tokens a call; none = what the model says
+  std::optional<int64_t> max_tokens;  ///< tokens a file; none = all
+  bool by_position = false;
+  bool json = false;
+  ComputeOptions compute;
+};
+
+Syntax declare_eval(Syntax& program, EvalOptions& options);
+
+}  // namespace everlong::app

@@ -1,0 +1,33 @@
+#pragma once
+// everlong generate: options and their declaration.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/everlong/syntax.h"
+
+namespace everlong::app {
+
+struct GenerateOptions {
+  std::string model;
+  std::optional<std::string> prompt;
+  std::optional<std::string> prompt_file;  ///< "-" = standard input
+  int64_t max_tokens = 256;
+  double temperature = 1;  ///< 0 = always the likeliest token
+  int64_t top_k = 0;       ///< 0 = all
+  double top_p = 1;
+  double min_p = 0;
+  double repetition_penalty = 1;
+  std::vector<std::string> stop;
+  std::optional<int64_t> seed;
+  std::string state_in;   ///< empty = from the start
+  std::string state_out;  ///< empty = not saved
+  bool json = false;
+  ComputeOptions compute;
+};
+
+Syntax declare_generate(Syntax& program, GenerateOptions& options);
+
+}  // namespace everlong::app

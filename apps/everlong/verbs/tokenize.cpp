@@ -1,0 +1,63 @@
+#include "apps/everlong/verbs/tokenize.h"
+
+#include <array>
+
+#include "everlong/base/error.h"
+
+namespace everlong::app {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, IdFormat>, 4> kFormats{
+    {{"text", IdFormat::text}, {"json", IdFormat::json}, {"u16", IdFormat::u16}, {"u32", IdFormat::u32}}};
+constexpr const char* kTokenizerDoc = "Tokenizer: bytes, a tokenizer file, or a directory that holds one";
+
+void declare_encode(Syntax& group, TokenizeOptions& options) {
+  Syntax verb = group.verb("encode", "Turn text into token ids");
+  verb.value("FILE", options.file, Kind::file, "Text; - is standard input");
+  verb.value("-t,--tokenizer", options.tokenizer, Kind::path, kTokenizerDoc);
+  verb.choice("--format", options.format, Names<IdFormat>(kFormats), "How ids are written: decimal, JSON, or 16/32-bit little-endian words");
+  verb.flag("--json", options.json, "Short for --format json");
+  verb.on_chosen([&options] { options.action = TokenizeAction::encode; });
+  verb.example("everlong tokenize encode --tokenizer models/gpt2 book.txt --format u16 > book.bin");
+}
+
+void declare_decode(Syntax& group, TokenizeOptions& options) {
+  Syntax verb = group.verb("decode", "Turn token ids back into text");
+  verb.value("FILE", options.file, Kind::file, "Token ids; - is standard input");
+  verb.value("-t,--tokenizer", options.tokenizer, Kind::path, kTokenizerDoc);
+  verb.choice("--format", options.format, Names<IdFormat>(kFormats), "How ids are read: decimal, JSON, or 16/32-bit little-endian words");
+  verb.on_chosen([&options] { options.action = TokenizeAction::decode; });
+  verb.example("echo 72 105 | everlong tokenize decode --tokenizer bytes");
+}
+
+void declare_training(Syntax& group, TokenizeOptions& options) {
+  Syntax verb = group.verb("train", "Learn a byte-level BPE vocabulary from text");
+  verb.values("FILE", options.files, Kind::file, "Text files; - is standard input").required();
+  verb.integer("--vocab-size", options.vocab_size, {.min = 257}, "Entries of the vocabulary, the 256 bytes among them").required();
+  verb.value("-o,--out", options.out, Kind::directory, "Directory to write tokenizer.json to").required();
+  verb.json(options.json);
+  verb.on_chosen([&options] { options.action = TokenizeAction::train; });
+  verb.example("everlong tokenize train corpus/*.txt --vocab-size 8192 -o tokenizers/mine");
+}
+
+void declare_info(Syntax& group, TokenizeOptions& options) {
+  Syntax verb = group.verb("info", "Show kind, size and special tokens of a tokenizer");
+  verb.value("MODEL", options.path, Kind::path, "bytes, a tokenizer file, or a directory that holds one").required();
+  verb.json(options.json);
+  verb.on_chosen([&options] { options.action = TokenizeAction::info; });
+}
+
+}  // namespace
+
+Syntax declare_tokenize(Syntax& program, TokenizeOptions& options) {
+  Syntax group = program.verb("tokenize", "Encode, decode and learn vocabularies");
+  declare_encode(group, options);
+  declare_decode(group, options);
+  declare_training(group, options);
+  declare_info(group, options);
+  return group.require_verb();
+}
+
+int run_tokenize(const TokenizeOptions&) { throw Unsupported({.where = "tokenize", .expected = "a verb that is built in this version"}); }
+
+}  // namespace everlong::app

@@ -1,0 +1,275 @@
+"""Drives the built `everlong`: exit statuses, what goes to which stream, JSON, completion, manual, the compute module.
+
+EVERLONG_PROGRAM is the program; EVERLONG_FOREIGN_MODULE a compute module of another build. Standard library only.
+"""
+
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+import unittest
+
+PROGRAM = os.environ.get("EVERLONG_PROGRAM", "build/release/bin/everlong")
+FOREIGN_MODULE = os.environ.get("EVERLONG_FOREIGN_MODULE", "")
+MODULE = "libeverlong_compute.so"
+HAS_MODULE = os.path.exists(os.path.join(os.path.dirname(PROGRAM), MODULE))
+SANITIZED = bool(os.environ.get("EVERLONG_SANITIZE"))
+
+VERBS = ["train", "eval", "generate", "tokenize", "data", "inspect", "state", "convert", "verify", "bench", "plot", "doctor", "completion", "man"]
+
+
+def run(*words, stdin=b"", program=PROGRAM, **variables):
+    """Runs the program with a clean environment; returns status, stdout and stderr as text."""
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", **variables}
+    done = subprocess.run([program, *words], input=stdin, capture_output=True, env=environment, timeout=120)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+class Help(unittest.TestCase):
+    def test_version_is_one_line_on_stdout(self):
+        status, out, err = run("--version")
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, r"^everlong \d+\.\d+\.\d+\n$")
+
+    def test_the_program_starts_in_less_than_50_ms(self):
+        if SANITIZED:
+            self.skipTest("sanitizers slow the start")
+        times = []
+        for _ in range(10):
+            began = time.perf_counter()
+            run("--version")
+            times.append(time.perf_counter() - began)
+        self.assertLess(statistics.median(times), 0.050)
+
+    def test_the_program_is_not_linked_to_torch(self):
+        libraries = subprocess.run(["ldd", PROGRAM], capture_output=True, text=True).stdout
+        self.assertIn("libc.so", libraries)
+        self.assertNotIn("torch", libraries)
+        self.assertNotIn("libc10", libraries)
+
+    def test_help_names_every_verb_and_goes_to_stdout(self):
+        status, out, err = run("--help")
+        self.assertEqual((status, err), (0, ""))
+        for verb in VERBS:
+            self.assertRegex(out, rf"\n  {verb} ")
+
+    def test_every_verb_has_help(self):
+        for words in [[verb] for verb in VERBS] + [["tokenize", "encode"], ["data", "pack"], ["state", "diff"]]:
+            status, out, err = run(*words, "--help")
+            self.assertEqual((status, err), (0, ""), words)
+            self.assertIn("Usage: everlong " + " ".join(words), out)
+
+    def test_no_words_at_all_is_a_usage_error_that_prints_help_on_stderr(self):
+        status, out, err = run()
+        self.assertEqual((status, out), (2, ""))
+        self.assertIn("Usage: everlong", err)
+
+
+class Usage(unittest.TestCase):
+    def refuse(self, *words, says, **variables):
+        status, out, err = run(*words, **variables)
+        self.assertEqual((status, out), (2, ""), (words, err))
+        self.assertIn(says, err)
+
+    def test_an_unknown_verb_is_answered_with_the_nearest(self):
+        self.refuse("evl", "model", "file", says="everlong: unknown verb 'evl'. Did you mean eval?")
+        self.refuse("tokenize", "encod", "file", says="everlong tokenize: unknown verb 'encod'. Did you mean encode?")
+        self.refuse("help", says="Did you mean --help?")
+
+    def test_an_unknown_option_is_answered_with_the_nearest(self):
+        self.refuse("eval", "--jsno", "m", "f", says="everlong eval: unknown option --jsno. Did you mean --json?")
+        self.refuse("generate", "m", "--temprature=1", says="Did you mean --temperature?")
+        self.refuse("eval", "m", "f", "--thread", "2", says="Did you mean --threads?")
+
+    def test_a_word_that_means_nothing_gets_no_suggestion(self):
+        self.refuse("xyzzy", says="everlong: unknown verb 'xyzzy'\n")
+
+    def test_escape_sequences_in_words_do_not_reach_the_terminal(self):
+        self.refuse("\x1b[31mx", says="unknown verb '\\x1b[31mx'")
+
+    def test_missing_and_surplus_arguments(self):
+        self.refuse("eval", says="everlong eval: MODEL is required")
+        self.refuse("eval", "m", says="FILE")
+        self.refuse("tokenize", says="everlong tokenize: a verb is required")
+        self.refuse("--quiet", says="everlong: a verb is required")
+        self.refuse("doctor", "surplus", says="everlong doctor: unexpected argument 'surplus'")
+        self.refuse("plot", "run", says="--out is required")
+        self.refuse("generate", "m", "--max-tokens", says="--max-tokens")
+
+    def test_numbers_are_checked_against_their_range(self):
+        self.refuse("eval", "m", "f", "--segment", "0", says="--segment: expected integer >= 1, got '0'")
+        self.refuse("generate", "m", "--temperature", "nan", says="expected number >= 0, got 'nan'")
+        self.refuse("generate", "m", "--temperature", "-1", says="expected number >= 0, got '-1'")
+        self.refuse("generate", "m", "--top-p", "1.5", says="expected number in [0, 1], got '1.5'")
+        self.refuse("generate", "m", "--seed", "99999999999999999999", says="expected integer >= 0")
+        self.refuse("generate", "m", "--max-tokens", "0x10", says="got '0x10'")
+        self.refuse("doctor", "--threads", "-1", says="expected integer in [0, 4096], got '-1'")
+
+    def test_names_are_checked_on_the_command_line_and_in_the_environment(self):
+        self.refuse("eval", "m", "f", "--context", "keep", says="--context: expected one of carry|reset, got 'keep'")
+        self.refuse("eval", "m", "f", says="--device: expected one of auto|cpu|cuda, got 'tpu'", EVERLONG_DEVICE="tpu")
+        self.refuse("doctor", says="--threads: expected integer in [0, 4096], got 'many'", EVERLONG_THREADS="many")
+
+    def test_options_that_contradict_each_other_are_refused(self):
+        self.refuse("doctor", "-q", "-v", says="excludes")
+        self.refuse("generate", "m", "--prompt", "a", "--prompt-file", "b", says="excludes")
+
+    def test_a_file_may_be_called_like_a_verb(self):
+        status, _, err = run("inspect", "train")
+        self.assertNotEqual(status, 2, err)
+        self.assertNotIn("Usage", err)
+
+
+class Doctor(unittest.TestCase):
+    def test_json_is_one_valid_object(self):
+        status, out, err = run("doctor", "--json")
+        report = json.loads(out)
+        self.assertEqual(report["compute module"]["usable"], HAS_MODULE)
+        self.assertEqual(status, 0 if HAS_MODULE else 1, err)
+        self.assertIn(report["build"]["everlong"], run("--version")[1])
+        self.assertGreaterEqual(report["machine"]["processors available"], 1)
+        if HAS_MODULE:
+            self.assertRegex(report["libtorch"]["version"], r"^\d+\.\d+")
+
+    @unittest.skipUnless(HAS_MODULE, "built without torch")
+    def test_threads_come_from_the_flag_before_the_environment(self):
+        def threads(*words, **variables):
+            return json.loads(run("doctor", "--json", *words, **variables)[1])["libtorch"]["threads"]
+
+        self.assertEqual(threads(EVERLONG_THREADS="3"), 3)
+        self.assertEqual(threads("--threads", "2", EVERLONG_THREADS="3"), 2)
+
+
+class ComputeModule(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.program = shutil.copy(PROGRAM, self.folder)
+
+    def test_a_missing_module_is_reported_with_the_places_looked_at(self):
+        status, out, err = run("bench", "ema", program=self.program)
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn(os.path.join(self.folder, MODULE), err)
+        self.assertIn("/everlong/" + MODULE, err)
+
+    def test_a_module_of_another_build_is_refused(self):
+        shutil.copy(FOREIGN_MODULE, os.path.join(self.folder, MODULE))
+        status, _, err = run("bench", "ema", program=self.program)
+        self.assertEqual(status, 1)
+        self.assertIn("expected a module of the same build", err)
+        self.assertIn("got 0.0.1 (another build)", err)
+
+    def test_a_file_that_is_no_module_is_refused(self):
+        for content in [b"", b"\x7fELF not really", b"text"]:
+            with open(os.path.join(self.folder, MODULE), "wb") as file:
+                file.write(content)
+            status, _, err = run("bench", "ema", program=self.program)
+            self.assertEqual(status, 1)
+            self.assertIn("expected a module that the system can load", err)
+
+    def test_doctor_still_reports_without_it(self):
+        status, out, _ = run("doctor", "--json", program=self.program)
+        self.assertEqual(status, 1)
+        self.assertIn(MODULE, json.loads(out)["compute module"]["reason"])
+
+
+class Streams(unittest.TestCase):
+    def test_a_full_disk_is_an_error(self):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([PROGRAM, "man"], stdout=full, stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"cannot write: No space left on device", done.stderr)
+
+    def test_a_reader_that_leaves_is_no_news(self):
+        done = subprocess.run(["bash", "-c", '"$0" man | head -c 10; echo ${PIPESTATUS[0]}', PROGRAM], capture_output=True)
+        self.assertEqual(done.stderr, b"")
+        ignoring = 'trap "" PIPE; "$0" man | (sleep 0.2; exec head -c 0)'
+        done = subprocess.run(["bash", "-c", ignoring, PROGRAM], capture_output=True)
+        self.assertEqual(done.stderr, b"")
+
+    def test_help_is_wrapped_to_the_terminal(self):
+        for columns in (60, 100):
+            status, out, _ = run("eval", "--help", COLUMNS=str(columns))
+            self.assertLessEqual(max(map(len, out.splitlines())), columns + 12)  # example lines are never broken
+
+
+class Completion(unittest.TestCase):
+    def complete(self, *words):
+        """What bash offers after `words`, of which the last is being typed."""
+        script = 'source <("$EVERLONG_PROGRAM" completion bash); COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); _everlong; printf "%s\\n" "${COMPREPLY[@]}"'
+        done = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, env={**os.environ, "EVERLONG_PROGRAM": PROGRAM})
+        self.assertEqual(done.stderr, "")
+        return done.stdout.split("\n")[:-1]
+
+    def test_bash_completes_verbs(self):
+        self.assertEqual(self.complete("everlong", ""), VERBS)
+        self.assertEqual(self.complete("everlong", "t"), ["train", "tokenize"])
+        self.assertEqual(self.complete("everlong", "-q", "tokenize", ""), ["encode", "decode", "train", "info"])
+
+    def test_bash_completes_options_of_the_verb_and_global_ones(self):
+        self.assertEqual(self.complete("everlong", "eval", "--by"), ["--by-position"])
+        self.assertEqual(self.complete("everlong", "tokenize", "encode", "x", "--f"), ["--format"])
+        self.assertEqual(self.complete("everlong", "eval", "--th"), ["--threads"])
+
+    def test_bash_completes_values(self):
+        self.assertEqual(self.complete("everlong", "eval", "--context", ""), ["carry", "reset"])
+        self.assertEqual(self.complete("everlong", "eval", "--device", "=", "c"), ["cpu", "cuda"])
+        self.assertEqual(self.complete("everlong", "eval", "--device", "="), ["auto", "cpu", "cuda"])
+        self.assertEqual(self.complete("everlong", "completion", "z"), ["zsh"])
+        self.assertEqual(self.complete("everlong", "generate", "m", "--seed", ""), [""])
+
+    def test_bash_completes_files_with_spaces(self):
+        with tempfile.TemporaryDirectory() as folder:
+            open(os.path.join(folder, "a b.txt"), "w").close()
+            self.assertEqual(self.complete("everlong", "inspect", folder + "/a"), [folder + "/a b.txt"])
+
+    def test_the_scripts_are_valid_for_their_shells(self):
+        for shell, command in [("bash", ["bash", "-n"]), ("zsh", ["zsh", "-n"]), ("fish", ["fish", "--no-execute"])]:
+            status, out, err = run("completion", shell)
+            self.assertEqual((status, err), (0, ""))
+            if shutil.which(command[0]):
+                with tempfile.NamedTemporaryFile("w", suffix="." + shell) as file:
+                    file.write(out)
+                    file.flush()
+                    done = subprocess.run([*command, file.name], capture_output=True, text=True)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), shell)
+
+    @unittest.skipUnless(shutil.which("fish"), "fish is not installed")
+    def test_fish_completes_verbs_options_and_values(self):
+        def complete(line):
+            script = f'{PROGRAM} completion fish | source; complete -C "{line}"'
+            out = subprocess.run(["fish", "--no-config", "-c", script], capture_output=True, text=True).stdout
+            return [entry.split("\t")[0] for entry in out.splitlines()]
+
+        self.assertEqual(sorted(complete("everlong ")), sorted(VERBS))
+        self.assertEqual(sorted(complete("everlong tokenize ")), ["decode", "encode", "info", "train"])
+        self.assertEqual(complete("everlong eval --by"), ["--by-position"])
+        self.assertEqual(complete("everlong eval --context "), ["carry", "reset"])
+
+    def test_an_unknown_shell_is_refused(self):
+        status, _, err = run("completion", "tcsh")
+        self.assertEqual(status, 2)
+        self.assertIn("expected one of bash|zsh|fish", err)
+
+
+class Manual(unittest.TestCase):
+    def test_troff_has_nothing_to_complain_about(self):
+        status, out, err = run("man")
+        self.assertEqual((status, err), (0, ""))
+        if not shutil.which("groff"):
+            self.skipTest("groff is not installed")
+        done = subprocess.run(["groff", "-man", "-Tutf8", "-ww"], input=out.encode(), capture_output=True)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        page = re.sub(r"\x1b\[[0-9;]*m|.\x08", "", done.stdout.decode())
+        for title in ["NAME", "SYNOPSIS", "DESCRIPTION", "VERBS", "EXAMPLES", "ENVIRONMENT", "EXIT STATUS"]:
+            self.assertIn(title, page)
+        for verb in VERBS:
+            self.assertIn("everlong " + verb, page)
+
+
+if __name__ == "__main__":
+    unittest.main()
