@@ -54,6 +54,12 @@ class ArchitectureConfig {
   [[nodiscard]] virtual std::string_view base_prefix() const = 0;                  ///< what public files of a model without a head leave out
   [[nodiscard]] virtual std::string_view head_class() const = 0;                   ///< public name of the causal language model's class
   [[nodiscard]] virtual int64_t parameter_count() const = 0;                       ///< closed form, causal language model
+
+  /// Bytes of carried state a row after `position` tokens, closed form. Units  element_bytes of the compute dtype
+  [[nodiscard]] virtual int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const = 0;
+  /// Bytes that a training step keeps a token between forward and backward, an estimate; `checkpointed` = with activation checkpointing.
+  [[nodiscard]] virtual int64_t activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const = 0;
+
   [[nodiscard]] virtual SpecialTokens special_tokens() const = 0;
   [[nodiscard]] virtual int64_t vocabulary() const = 0;
   virtual void set_vocabulary(int64_t size) = 0;

@@ -92,11 +92,17 @@ Evaluation evaluate_tokens(models::CausalLm& model, std::span<const int32_t> tok
 Evaluation evaluate_file(models::CausalLm& model, const text::Tokenizer& tokenizer, const std::filesystem::path& file, const EvaluateOptions& options) {
   Evaluator evaluator(model, options);
   int64_t bytes = 0;
+  std::vector<int32_t> tokens;
   {
     const std::string text = io::read_document(file);
     bytes = static_cast<int64_t>(text.size());
-    evaluator.read(tokenizer.encode(text));
+    tokens = tokenizer.encode(text);
   }
+  if (options.max_tokens && *options.max_tokens < static_cast<int64_t>(tokens.size())) {
+    tokens.resize(static_cast<size_t>(*options.max_tokens));
+    bytes = static_cast<int64_t>(tokenizer.decode(tokens).size());
+  }
+  evaluator.read(tokens);
   return evaluator.finish(file.string(), bytes);
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ enum class Context {
 struct EvaluateOptions {
   Context context = Context::carry;
   int64_t segment = 2048;  ///< tokens a call; with carry it changes speed and memory, not the result
+  std::optional<int64_t> max_tokens = {};  ///< evaluate the beginning only
   std::function<void(int64_t tokens)> progress = {};
 };
 

@@ -137,7 +137,7 @@ void Trainer::evaluate_files() {
   latest_bits_per_byte_ = nats / std::numbers::ln2 / bytes;
 }
 
-TrainOutcome Trainer::run(const std::atomic<bool>& stop) {
+TrainOutcome Trainer::run(const std::function<bool()>& stop) {
   const RunConfig& run = config_.train;
   while (step_ < run.steps) {
     const auto start = Clock::now();
@@ -147,10 +147,10 @@ TrainOutcome Trainer::run(const std::atomic<bool>& stop) {
     window_.seconds += seconds_since(start);
     elapsed_s_ += seconds_since(start);
     if (step_ % run.log_every == 0 || step_ == run.steps) report(lr);
-    const bool last = step_ == run.steps;
+    const bool last = step_ == run.steps, stopping = stop && stop();
     if (last || (run.eval_every > 0 && step_ % run.eval_every == 0)) evaluate_files();
-    if (last || step_ % run.checkpoint_every == 0 || stop) save_checkpoint();
-    if (stop && !last) return TrainOutcome::interrupted;
+    if (last || step_ % run.checkpoint_every == 0 || stopping) save_checkpoint();
+    if (stopping && !last) return TrainOutcome::interrupted;
   }
   finish();
   return TrainOutcome::finished;
@@ -160,7 +160,7 @@ void Trainer::finish() {
   if (!callbacks_.sample || config_.train.sample_tokens == 0) return;
   const UseAverage averaged(average_.get());
   model_->eval();
-  metrics_->add_sample(step_, config_.train.sample_prompt, callbacks_.sample(*model_, *tokenizer_));
+  metrics_->add_sample(step_, config_.train.sample_prompt, callbacks_.sample(model_, tokenizer_));
 }
 
 }  // namespace everlong::train

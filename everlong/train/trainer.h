@@ -1,7 +1,6 @@
 #pragma once
 // Trains a causal language model with carried state, so that stopping at any moment and resuming changes no bit.
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -36,7 +35,7 @@ struct StepReport {
 struct TrainerCallbacks {
   std::function<void(const StepReport&)> on_step = {};                  ///< every log_every steps
   std::function<void(std::string_view message)> on_message = {};        ///< checkpoints, evaluations
-  std::function<std::string(models::CausalLm&, const text::Tokenizer&)> sample = {};  ///< text for the report at the end
+  std::function<std::string(const std::shared_ptr<models::CausalLm>&, const std::shared_ptr<const text::Tokenizer>&)> sample = {};  ///< text for the report at the end
 };
 
 enum class TrainOutcome { finished, interrupted };
@@ -49,8 +48,8 @@ class Trainer {
   Trainer(TrainConfig config, RunDirectory directory, bool resume, TrainerCallbacks callbacks);
   ~Trainer();
 
-  /// Trains to the last step, or until `stop` is set: then a checkpoint is written and `interrupted` returned.
-  TrainOutcome run(const std::atomic<bool>& stop);
+  /// Trains to the last step, or until `stop` says true after a step: then a checkpoint is written and `interrupted` returned.
+  TrainOutcome run(const std::function<bool()>& stop);
 
   [[nodiscard]] models::CausalLm& model() { return *model_; }
   [[nodiscard]] const text::Tokenizer& tokenizer() const { return *tokenizer_; }
@@ -91,18 +90,5 @@ class Trainer {
   } window_;
   double elapsed_s_ = 0;
 };
-
-/// What training will need, before anything is allocated.
-struct TrainPlan {
-  int64_t parameters = 0;
-  int64_t tokens_per_step = 0;
-  int64_t parameter_bytes = 0;
-  int64_t gradient_bytes = 0;
-  int64_t optimizer_bytes = 0;
-  int64_t state_bytes = 0;
-  int64_t activation_bytes = 0;  ///< estimate
-  [[nodiscard]] int64_t total_bytes() const { return parameter_bytes + gradient_bytes + optimizer_bytes + state_bytes + activation_bytes; }
-};
-[[nodiscard]] TrainPlan plan_training(const TrainConfig& config);
 
 }  // namespace everlong::train

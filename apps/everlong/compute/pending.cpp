@@ -10,13 +10,9 @@ namespace {
 
 }  // namespace
 
-int run_train(const TrainOptions&) { refuse("train"); }
-int run_eval(const EvalOptions&) { refuse("eval"); }
-int run_generate(const GenerateOptions&) { refuse("generate"); }
 int run_data_pack(const DataOptions&) { refuse("data pack"); }
 int run_state_diff(const StateOptions&) { refuse("state diff"); }
 int run_convert(const ConvertOptions&) { refuse("convert"); }
-int run_verify(const VerifyOptions&) { refuse("verify"); }
 int run_bench(const BenchOptions&) { refuse("bench"); }
 
 }  // namespace everlong::app

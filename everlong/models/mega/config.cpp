@@ -174,4 +174,16 @@ int64_t Config::parameter_count() const {
   return embeddings + num_hidden_layers * (attention + ffn) + head;
 }
 
+int64_t Config::state_bytes_per_row(int64_t position, int64_t element_bytes) const {
+  const int64_t kept = use_chunking ? chunk_size : position, recurrent_bytes = element_bytes == 8 ? 8 : 4;
+  const int64_t layer = hidden_size * ema_projection_size * recurrent_bytes + kept * (shared_representation_size + intermediate_size) * element_bytes;
+  return num_hidden_layers * layer + kept + 8;
+}
+
+int64_t Config::activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const {
+  const int64_t D = hidden_size, U = intermediate_size, Z = shared_representation_size, F = use_normalized_ffn ? nffn_hidden_size : 0;
+  const int64_t layer = (14 * D + 7 * U + 5 * Z + 3 * F) * element_bytes + 2 * D * 4;  // the norms keep their input in fp32
+  return checkpointed ? num_hidden_layers * D * element_bytes + layer : num_hidden_layers * layer;
+}
+
 }  // namespace everlong::models::mega

@@ -71,6 +71,8 @@ class Config final : public ArchitectureConfig {
   [[nodiscard]] std::string_view base_prefix() const override { return "mega."; }
   [[nodiscard]] std::string_view head_class() const override { return "MegaForCausalLM"; }
   [[nodiscard]] int64_t parameter_count() const override;
+  [[nodiscard]] int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const override;
+  [[nodiscard]] int64_t activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const override;
   [[nodiscard]] SpecialTokens special_tokens() const override { return {.bos = bos_token_id, .eos = eos_token_id, .pad = pad_token_id}; }
   [[nodiscard]] int64_t vocabulary() const override { return vocab_size; }
   void set_vocabulary(int64_t size) override { vocab_size = size; }

@@ -72,6 +72,16 @@ int64_t Config::parameter_count() const {
   return vocab_size * D * (tie_word_embeddings ? 1 : 2) + num_hidden_layers * (attention + ffn + 2 * D) + D;
 }
 
+int64_t Config::state_bytes_per_row(int64_t position, int64_t element_bytes) const {
+  return num_hidden_layers * position * 2 * key_value_heads() * head_width() * element_bytes + position + 8;
+}
+
+int64_t Config::activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const {
+  const int64_t D = hidden_size, Q = num_attention_heads * head_width(), KV = key_value_heads() * head_width(), F = intermediate_size;
+  const int64_t layer = (6 * D + 5 * Q + 4 * KV + 4 * F) * element_bytes + 2 * D * 4;
+  return checkpointed ? num_hidden_layers * D * element_bytes + layer : num_hidden_layers * layer;
+}
+
 std::unique_ptr<ArchitectureConfig> make_config() { return std::make_unique<Config>(); }
 
 std::unique_ptr<ArchitectureConfig> tiny_config() {

@@ -1,0 +1,76 @@
+#include <random>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "apps/everlong/compute/common.h"
+#include "apps/everlong/compute/runs.h"
+#include "apps/everlong/guard.h"
+#include "apps/everlong/interrupt.h"
+#include "apps/everlong/output.h"
+#include "everlong/base/error.h"
+#include "everlong/base/log.h"
+#include "everlong/generate/session.h"
+#include "everlong/io/lines.h"
+
+namespace everlong::app {
+namespace {
+
+std::string prompt_of(const GenerateOptions& options) {
+  if (options.prompt) return *options.prompt;
+  if (!options.prompt_file) return {};
+  return io::read_document(*options.prompt_file == "-" ? std::filesystem::path("/dev/stdin") : std::filesystem::path(*options.prompt_file));
+}
+
+const char* reason_text(generate::StopReason reason) {
+  switch (reason) {
+    case generate::StopReason::length: return "length";
+    case generate::StopReason::stop_text: return "stop";
+    case generate::StopReason::end_token: return "end_token";
+    case generate::StopReason::callback: return "interrupted";
+  }
+  return "length";
+}
+
+}  // namespace
+
+int run_generate(const GenerateOptions& options) {
+  const LoadedLm lm = load_lm(options.model, options.compute);
+  generate::Session session(lm.model, lm.tokenizer);
+  if (!options.state_in.empty()) session.load(options.state_in);
+  session.read(prompt_of(options));
+
+  const uint64_t seed = options.seed ? static_cast<uint64_t>(*options.seed) : std::random_device{}();
+  const InterruptScope interrupt;
+  generate::GenerateOptions how{.max_tokens = options.max_tokens,
+                                .sampling = {.temperature = options.temperature,
+                                             .top_k = options.top_k,
+                                             .top_p = options.top_p,
+                                             .min_p = options.min_p,
+                                             .repetition_penalty = options.repetition_penalty},
+                                .seed = seed,
+                                .stop = options.stop};
+  how.on_text = [&](std::string_view text) {
+    if (!options.json) {
+      print(text);
+      flush_output();
+    }
+    return !interrupt.requested();
+  };
+  const generate::Generated result = session.generate(how);
+  if (!options.state_out.empty()) session.save(options.state_out);
+  const double rate = result.seconds > 0 ? static_cast<double>(result.tokens.size()) / result.seconds : 0;
+  if (options.json) {
+    const nlohmann::ordered_json object = {{"text", result.text},         {"tokens", result.tokens},          {"stop_reason", reason_text(result.reason)},
+                                           {"seed", seed},                {"position", session.position()},   {"state_bytes", session.state_bytes()},
+                                           {"seconds", result.seconds},   {"tokens_per_s", rate}};
+    print(object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  } else {
+    print("\n");
+    log_info(fmt::format("{} tokens, {:.1f} tokens/s, seed {}, stopped by {}", result.tokens.size(), rate, seed, reason_text(result.reason)));
+  }
+  if (result.reason == generate::StopReason::callback) throw Interrupted{};
+  return kSuccess;
+}
+
+}  // namespace everlong::app

@@ -1,0 +1,66 @@
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "apps/everlong/compute/common.h"
+#include "apps/everlong/compute/runs.h"
+#include "apps/everlong/guard.h"
+#include "apps/everlong/output.h"
+#include "everlong/base/error.h"
+#include "everlong/base/log.h"
+#include "everlong/checkpoint/tensor_file.h"
+#include "everlong/verify/golden_case.h"
+
+namespace everlong::app {
+namespace {
+
+nlohmann::ordered_json number_or_null(double value) { return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(); }
+
+nlohmann::ordered_json as_json(const std::string& path, const verify::CaseResult& result) {
+  nlohmann::ordered_json items = nlohmann::ordered_json::array(), left = nlohmann::ordered_json::array();
+  for (const verify::Item& item : result.items)
+    items.push_back({{"name", item.name}, {"max_abs", number_or_null(item.max_abs)}, {"rel_rms", number_or_null(item.rel_rms)}, {"tolerance", item.tolerance}, {"ok", item.ok}});
+  for (const verify::NotCovered& item : result.not_covered) left.push_back({{"name", item.name}, {"reason", item.reason}});
+  return {{"case", result.name}, {"path", path}, {"ok", result.ok}, {"items", items}, {"not_covered", left}};
+}
+
+void print_case(const verify::CaseResult& result) {
+  print(fmt::format("{} {}\n", result.ok ? "ok    " : "FAILED", result.name));
+  Table table({{.title = "item"},
+               {.title = "max abs error", .align = Align::right},
+               {.title = "relative RMS", .align = Align::right},
+               {.title = "tolerance", .align = Align::right},
+               {.title = "ok"}});
+  for (const verify::Item& item : result.items)
+    table.add_row({item.name, fmt::format("{:.2e}", item.max_abs), fmt::format("{:.2e}", item.rel_rms), fmt::format("{:.0e}", item.tolerance), item.ok ? "yes" : "NO"});
+  print(table.text());
+  for (const verify::NotCovered& item : result.not_covered) print(fmt::format("not covered: {} ({})\n", item.name, item.reason));
+  print("\n");
+}
+
+}  // namespace
+
+int run_verify(const VerifyOptions& options) {
+  require(options.dump.empty() || options.cases.size() == 1, [&] {
+    return Complaint{.where = "--dump", .expected = "one case", .got = fmt::format("{} cases", options.cases.size())};
+  });
+  const verify::VerifyOptions how{.dtype = torch_dtype(options.compute.dtype.value_or(Dtype::f64)), .tolerance = options.tolerance};
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  size_t passed = 0;
+  for (const std::string& path : options.cases) {
+    const verify::CaseResult result = verify::verify_case(path, how);
+    passed += result.ok ? 1 : 0;
+    if (options.json) {
+      all.push_back(as_json(path, result));
+    } else {
+      print_case(result);
+    }
+    if (!options.dump.empty()) checkpoint::save_tensors(options.dump, result.computed);
+  }
+  if (options.json) print(all.dump() + "\n");
+  log_info(fmt::format("{} of {} cases ok", passed, options.cases.size()));
+  return passed == options.cases.size() ? kSuccess : kFailure;
+}
+
+}  // namespace everlong::app

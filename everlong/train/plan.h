@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+
+#include "everlong/train/config.h"
+
+namespace everlong::train {
+
+/// What training will need, before anything is allocated.
+struct TrainPlan {
+  int64_t parameters = 0;
+  int64_t tokens_per_step = 0;
+  int64_t parameter_bytes = 0;
+  int64_t gradient_bytes = 0;
+  int64_t optimizer_bytes = 0;
+  int64_t state_bytes = 0;
+  int64_t activation_bytes = 0;  ///< estimate
+  [[nodiscard]] int64_t total_bytes() const { return parameter_bytes + gradient_bytes + optimizer_bytes + state_bytes + activation_bytes; }
+};
+[[nodiscard]] TrainPlan plan_training(const TrainConfig& config);
+
+}  // namespace everlong::train
