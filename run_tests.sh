@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Sets up the machine as quickstart.sh does, builds, and runs every test and check. The last line is "N passed, N failed".
+#
+#   ./run_tests.sh          everything that a change must pass
+#   ./run_tests.sh --full   also: g++ build, sanitizers over the torch rooms, CUDA compilation
+set -uo pipefail
+cd "$(dirname "$0")"
+source tools/setup.sh
+
+full=false
+case "${1:-}" in
+  "") ;;
+  --full) full=true ;;
+  *) echo "usage: ./run_tests.sh [--full]" >&2; exit 2 ;;
+esac
+
+results=build/test-results
+passed=0 failed=0
+failures=()
+
+# check NAME COMMAND...: one pass or failure; its output is shown only if it fails.
+check() {
+  local name=$1 log
+  shift
+  log="$results/$(echo "$name" | tr -c 'a-zA-Z0-9\n' '_').log"
+  everlong_say "$name"
+  if "$@" >"$log" 2>&1; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1)) failures+=("$name")
+    tail -n 60 "$log" >&2
+  fi
+}
+
+# gtest PRESET EXECUTABLE: counts the test cases of one GoogleTest program; a crash counts as a failure.
+gtest() {
+  local name="$1 $2" xml="$results/$1-$2.xml" log="$results/$1-$2.log" status=0 tests=0 bad=0
+  everlong_say "$name"
+  rm -f "$xml"
+  "build/$1/bin/$2" --gtest_brief=1 "--gtest_output=xml:$xml" >"$log" 2>&1 || status=$?
+  if [ -f "$xml" ]; then
+    read -r tests bad < <(sed -n 's/^<testsuites tests="\([0-9]*\)" failures="\([0-9]*\)".*/\1 \2/p' "$xml")
+  fi
+  if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1 tests=$((tests + 1)); fi
+  if [ "$tests" -eq 0 ]; then bad=1; fi
+  passed=$((passed + tests - bad)) failed=$((failed + bad))
+  if [ "$bad" -gt 0 ]; then
+    failures+=("$name")
+    grep -aE '^\[  FAILED|Failure|error|ERROR|Expected|Actual|Which' -A4 "$log" | tail -n 60 >&2
+    tail -n 20 "$log" >&2
+  fi
+}
+
+run_gtests() {
+  local preset=$1 program
+  for program in "build/$preset"/bin/*_test; do gtest "$preset" "$(basename "$program")"; done
+}
+
+finish() {
+  if [ "$failed" -gt 0 ]; then printf 'failed: %s\n' "${failures[@]}"; fi
+  echo "$passed passed, $failed failed"
+  [ "$failed" -eq 0 ]
+  exit
+}
+
+everlong_setup libclang-rt-14-dev || { echo "0 passed, 1 failed"; exit 1; }
+mkdir -p "$results"
+
+check "layers, sizes and registry" tools/check_layers.py
+check "build release" everlong_build release
+if [ "$failed" -gt 0 ]; then finish; fi
+run_gtests release
+finish
