@@ -162,9 +162,13 @@ void run_kernel_backward(const Block& block, const at::Tensor& scores, const at:
 class Scratch {
  public:
   explicit Scratch(const at::TensorOptions& options) : options_(options) {}
+  void reserve(int64_t size) {
+    if (memory_.defined() && memory_.numel() >= size) return;
+    memory_.reset();  // before the larger one comes
+    memory_ = at::empty({size}, options_);
+  }
   at::Tensor view(int64_t groups, int64_t rows, int64_t columns) {
-    const int64_t size = groups * rows * columns;
-    if (!memory_.defined() || memory_.numel() < size) memory_ = at::empty({size}, options_);
+    reserve(groups * rows * columns);
     return memory_.as_strided({groups, rows, columns}, {rows * columns, columns, 1}, 0);
   }
   float* floats(int64_t size) { return view(1, 1, size).data_ptr<float>(); }
@@ -269,6 +273,7 @@ at::Tensor forward(const Inputs& in, const at::Tensor& log_sum_exp) {
   Scratch scratch(in.q.options());
   for_each_group(in, kScoresInFlight, kScoresInFlight, [&](const Group& group) {
     const int64_t tile = tile_queries(in, group.piece, kScoresInFlight);
+    scratch.reserve(group.count * tile * visible_keys(in, group, group.piece.query_len));
     for (int64_t first = 0; first < group.piece.query_len; first += tile) {
       const int64_t rows = std::min(tile, group.piece.query_len - first), seen = visible_keys(in, group, first + rows);
       const at::Tensor scores = scratch.view(group.count, rows, seen);
