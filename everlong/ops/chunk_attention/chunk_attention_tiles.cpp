@@ -58,6 +58,16 @@ struct Group {
   Progression row, query, key;  ///< batch row; token within the row
 };
 
+/// True if the chunks of all rows follow each other at one distance: full chunks that cover whole rows of tensors without gaps.
+bool is_flat(const Inputs& in, const Run& run) {
+  const auto covers = [&](int64_t begin, int64_t len, int64_t step, int64_t size) {
+    return begin == 0 && run.count * len == size && (run.count == 1 || step == len);
+  };
+  const auto no_gaps = [](const at::Tensor& x) { return x.stride(0) == x.size(1) * x.stride(1); };
+  return run.piece.row < 0 && covers(run.piece.query_begin, run.piece.query_len, run.query_step, in.q.size(1)) &&
+         covers(run.piece.key_begin, run.piece.key_len, run.key_step, in.k.size(1)) && no_gaps(in.q) && no_gaps(in.k) && no_gaps(in.v);
+}
+
 /// Calls body(group) for all rectangles, at most `scores_in_flight` scores (but one rectangle at least) at a time.
 template <class Body>
 void for_each_group(const Inputs& in, int64_t scores_per_piece_limit, int64_t scores_in_flight, const Body& body) {
@@ -74,7 +84,10 @@ void for_each_group(const Inputs& in, int64_t scores_per_piece_limit, int64_t sc
         body(group);
       }
     };
-    if (run.count >= num_rows) {
+    if (num_rows > 1 && is_flat(in, run)) {
+      const int64_t query_step = in.q.size(1) / run.count, key_step = in.k.size(1) / run.count;
+      run_groups({piece, num_rows * run.count, {0, 0}, {0, query_step}, {0, key_step}});
+    } else if (run.count >= num_rows) {
       for (int64_t b = first_row; b < first_row + num_rows; ++b) {
         run_groups({piece, run.count, {b, 0}, {piece.query_begin, run.query_step}, {piece.key_begin, run.key_step}});
       }
