@@ -3,8 +3,11 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <memory>
+#include <string>
 #include <vector>
 
+#include <c10/core/Allocator.h>
 #include <gtest/gtest.h>
 
 #include "everlong/base/error.h"
@@ -341,6 +344,37 @@ TEST(ChunkAttention, DropoutKeepsTheExpectation) {
   for (int i = 0; i < kDraws; ++i) sum += run(c), ++c.options.dropout_seed;
   // With values of mean zero, a draw deviates by sqrt(p / (1 - p)) = 0.577 of the norm, and the mean of 2000 by 0.0129.
   EXPECT_NEAR(relative_error(sum / kDraws, expected), 0.0129, 0.003);
+}
+
+/// Counts the bytes that torch's allocator hands out on this thread.
+struct AllocationRecorder : c10::MemoryReportingInfoBase {
+  void reportMemoryUsage(void*, int64_t bytes, size_t, size_t, c10::Device) override {
+    largest = std::max(largest, bytes);
+    live += bytes;
+    peak = std::max(peak, live);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+
+  int64_t largest = 0, live = 0, peak = 0;
+};
+
+TEST(ChunkAttention, NothingOfTheSizeOfAllScoresIsEverAllocated) {
+  constexpr int64_t kLen = 16384, kMiB = 1 << 20;
+  for (const int64_t chunk_size : {int64_t{1024}, kLen}) {
+    Case c = make_case(1, kLen, {.chunk_size = chunk_size}, {.function = Function::softmax}, at::kFloat, 4, 4);
+    for (at::Tensor* x : {&c.q, &c.k, &c.v, &c.bias}) x->requires_grad_(true);
+    const auto recorder = std::make_shared<AllocationRecorder>();
+    {
+      const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, recorder);
+      const at::Tensor output = run(c);
+      EXPECT_LE(recorder->largest, 4 * kMiB);
+      EXPECT_LE(recorder->peak, 6 * kMiB);
+      EXPECT_LE(recorder->live, kMiB);  // output and one number a query; the scores of the call would be kLen * chunk_size * 4 = 64 MiB or 1 GiB
+      torch::autograd::grad({output.sum()}, {c.q, c.k, c.v, c.bias});
+    }
+    EXPECT_GE(recorder->largest, kMiB);
+    EXPECT_LE(recorder->peak, 48 * kMiB);  // two blocks of 4 Mi scores at most, and small change
+  }
 }
 
 TEST(ChunkAttention, RefusesWhatCannotBeMeant) {

@@ -100,13 +100,13 @@ class Row {
   const AttentionMatrix& matrix() const { return matrix_; }
   bool drops() const { return dropout_.threshold > 0; }
 
-  HWY_INLINE Vec score(Vec product, const Keys& keys) const {
+  HWY_INLINE Vec score(Vec product, Keys keys) const {
     if constexpr (kBiased) return hn::MulAdd(product, scale_, row::load(bias_ + keys.begin, keys.room));
     return hn::Mul(product, scale_);
   }
 
   /// `value` where a key is attended, `otherwise` elsewhere.
-  HWY_INLINE Vec attended(Vec value, Vec otherwise, const Keys& keys) const {
+  HWY_INLINE Vec attended(Vec value, Vec otherwise, Keys keys) const {
     if (keys.visible < row::lanes()) value = hn::IfThenElse(hn::FirstN(kTag, static_cast<size_t>(keys.visible)), value, otherwise);
     if constexpr (kMasked) value = hn::IfThenElse(row::load_flags(matrix_.key_valid + keys.begin, keys.room), value, otherwise);
     return value;
@@ -136,7 +136,9 @@ class Row {
 template <class Body>
 HWY_INLINE void for_each_vector(const AttentionBlock& block, const RowPlace& place, const Body& body) {
   const int64_t lanes = row::lanes();
-  for (int64_t j = 0; j < place.num_visible; j += lanes) body(Keys{j, place.num_visible - j, block.num_keys - j});
+  int64_t j = 0;
+  for (; j + lanes <= place.num_visible; j += lanes) body(Keys{j, lanes, lanes});
+  if (j < place.num_visible) body(Keys{j, place.num_visible - j, block.num_keys - j});
 }
 
 template <class T>
@@ -173,10 +175,9 @@ HWY_INLINE Vec elementwise_slope(Vec score) {
 template <bool kMasked, bool kBiased, class T>
 void softmax_row(Row<kMasked, kBiased>& row, const AttentionBlock& block, const RowPlace& place, T* values) {
   const auto lowest = hn::Set(kTag, -std::numeric_limits<float>::infinity());
-  const auto score = [&](const Keys& keys)
-                         HWY_ATTR { return row.attended(row.score(row::load(values + keys.begin, keys.room), keys), lowest, keys); };
+  const auto score = [&](Keys keys) HWY_ATTR { return row.attended(row.score(row::load(values + keys.begin, keys.room), keys), lowest, keys); };
   auto largest = lowest;
-  for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR { largest = hn::Max(largest, score(keys)); });
+  for_each_vector(block, place, [&](Keys keys) EVERLONG_VECTOR_BODY { largest = hn::Max(largest, score(keys)); });
   const float top = row::max(largest);
   float* log_sum_exp = row.matrix().log_sum_exp;
   if (top == -std::numeric_limits<float>::infinity()) {
@@ -186,11 +187,11 @@ void softmax_row(Row<kMasked, kBiased>& row, const AttentionBlock& block, const 
   }
   const auto shift = hn::Set(kTag, top);
   auto total = hn::Zero(kTag);
-  for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR { total = hn::Add(total, row::exp(hn::Sub(score(keys), shift))); });
+  for_each_vector(block, place, [&](Keys keys) EVERLONG_VECTOR_BODY { total = hn::Add(total, row::exp(hn::Sub(score(keys), shift))); });
   const float sum = row::sum(total);
   if (log_sum_exp != nullptr) log_sum_exp[place.query] = top + std::log(sum);
   const auto inverse = hn::Set(kTag, 1 / sum);
-  for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR {
+  for_each_vector(block, place, [&](Keys keys) EVERLONG_VECTOR_BODY {
     auto weight = hn::Mul(row::exp(hn::Sub(score(keys), shift)), inverse);
     if (row.drops()) weight = row.dropped(weight, keys.begin);
     row::store(weight, values + keys.begin, keys.room);
@@ -203,7 +204,7 @@ void forward_row(const AttentionBlock& block, const RowPlace& place, T* values) 
   if constexpr (kFunction == AttentionFunction::softmax) {
     softmax_row(row, block, place, values);
   } else {
-    for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR {
+    for_each_vector(block, place, [&](Keys keys) EVERLONG_VECTOR_BODY {
       auto weight = elementwise<kFunction>(row.score(row::load(values + keys.begin, keys.room), keys));
       weight = row.attended(weight, hn::Zero(kTag), keys);
       if (row.drops()) weight = row.dropped(weight, keys.begin);
@@ -224,18 +225,18 @@ void softmax_row_backward(Row<kMasked, kBiased>& row, const AttentionBlock& bloc
     return;
   }
   const auto shift = hn::Set(kTag, log_sum_exp), scale = hn::Set(kTag, place.scale), zero = hn::Zero(kTag);
-  const auto weight_of = [&](const Keys& keys) HWY_ATTR {
+  const auto weight_of = [&](Keys keys) EVERLONG_VECTOR_BODY {
     const auto weight = row::exp(hn::Sub(row.score(row::load(values + keys.begin, keys.room), keys), shift));
     return row.attended(weight, zero, keys);
   };
-  const auto grad_of = [&](const Keys& keys) HWY_ATTR {
+  const auto grad_of = [&](Keys keys) EVERLONG_VECTOR_BODY {
     const auto grad = row.attended(row::load(grads + keys.begin, keys.room), zero, keys);
     return row.drops() ? row.dropped(grad, keys.begin) : grad;
   };
   auto total = zero;
-  for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR { total = hn::MulAdd(weight_of(keys), grad_of(keys), total); });
+  for_each_vector(block, place, [&](Keys keys) EVERLONG_VECTOR_BODY { total = hn::MulAdd(weight_of(keys), grad_of(keys), total); });
   const auto mean = hn::Set(kTag, row::sum(total));
-  for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR {
+  for_each_vector(block, place, [&](Keys keys) EVERLONG_VECTOR_BODY {
     const auto weight = weight_of(keys);
     const auto grad = hn::Mul(weight, hn::Sub(grad_of(keys), mean));
     if (bias_row != nullptr) add_to(bias_row + keys.begin, grad, keys.room);
@@ -252,7 +253,7 @@ void backward_row(const AttentionBlock& block, const RowPlace& place, T* values,
     softmax_row_backward(row, block, place, values, grads, bias_row);
   } else {
     const auto scale = hn::Set(kTag, place.scale), zero = hn::Zero(kTag);
-    for_each_vector(block, place, [&](const Keys& keys) HWY_ATTR {
+    for_each_vector(block, place, [&](Keys keys) EVERLONG_VECTOR_BODY {
       const auto score = row.score(row::load(values + keys.begin, keys.room), keys);
       auto weight = row.attended(elementwise<kFunction>(score), zero, keys);
       auto grad = row.attended(hn::Mul(elementwise_slope<kFunction>(score), row::load(grads + keys.begin, keys.room)), zero, keys);

@@ -55,19 +55,22 @@ HWY_INLINE void for_each_vector(int64_t n, const Body& body) {
     body(v, lanes, 0);
     body(v + lanes, lanes, 1);
   }
-  for (; v < n; v += lanes) body(v, std::min(lanes, n - v), 0);
+  for (; v + lanes <= n; v += lanes) body(v, lanes, 0);
+  if (v < n) body(v, n - v, 0);
 }
 
 template <class T>
 HWY_INLINE float log_sum_exp(const Logits<T>& logits, int64_t vocab_size) {
   const auto lowest = hn::Set(kTag, std::numeric_limits<float>::lowest());
   Vec top[2] = {lowest, lowest};
-  for_each_vector(vocab_size, [&](int64_t v, int64_t count, int which) HWY_ATTR { top[which] = hn::Max(top[which], logits.load_padded(v, count)); });
+  for_each_vector(vocab_size,
+                  [&](int64_t v, int64_t count, int which) EVERLONG_VECTOR_BODY { top[which] = hn::Max(top[which], logits.load_padded(v, count)); });
   const float largest = row::max(hn::Max(top[0], top[1]));
   const auto shift = hn::Set(kTag, largest);
   Vec total[2] = {hn::Zero(kTag), hn::Zero(kTag)};
-  for_each_vector(vocab_size, [&](int64_t v, int64_t count, int which)
-                                  HWY_ATTR { total[which] = hn::Add(total[which], row::exp(hn::Sub(logits.load_padded(v, count), shift))); });
+  for_each_vector(vocab_size, [&](int64_t v, int64_t count, int which) EVERLONG_VECTOR_BODY {
+    total[which] = hn::Add(total[which], row::exp(hn::Sub(logits.load_padded(v, count), shift)));
+  });
   return largest + std::log(row::sum(hn::Add(total[0], total[1])));
 }
 
@@ -95,8 +98,9 @@ void gradients_of(const CrossEntropyRows& rows, T* logits, int64_t begin, int64_
     const float total = log_sum_exp(row, rows.vocab_size), target_logit = row.at(target);
     rows.losses[i] = total - target_logit;
     const auto shift = hn::Set(kTag, total);
-    for_each_vector(rows.vocab_size, [&](int64_t v, int64_t count, int)
-                                         HWY_ATTR { row::store(hn::Mul(row::exp(hn::Sub(row.load(v, count), shift)), scale), values + v, count); });
+    for_each_vector(rows.vocab_size, [&](int64_t v, int64_t count, int) EVERLONG_VECTOR_BODY {
+      row::store(hn::Mul(row::exp(hn::Sub(row.load(v, count), shift)), scale), values + v, count);
+    });
     const float grad = std::expm1(target_logit - total) * rows.grad_scale;
     row::store(hn::Set(kTag, grad), values + target, 1);
   }

@@ -12,6 +12,11 @@
 
 #include <hwy/highway.h>
 
+#ifndef EVERLONG_VECTOR_BODY
+/// Of a lambda that is the body of a vector loop: compiled for the loop's instruction set, and into the loop, where its counts are constants.
+#define EVERLONG_VECTOR_BODY HWY_ATTR __attribute__((always_inline))
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace everlong::kernels::HWY_NAMESPACE {
 namespace row {

@@ -58,6 +58,16 @@ struct Group {
   Progression row, query, key;  ///< batch row; token within the row
 };
 
+/// True if the chunks of all rows follow each other at one distance: full chunks that cover whole rows of tensors without gaps.
+bool is_flat(const Inputs& in, const Run& run) {
+  const auto covers = [&](int64_t begin, int64_t len, int64_t step, int64_t size) {
+    return begin == 0 && run.count * len == size && (run.count == 1 || step == len);
+  };
+  const auto no_gaps = [](const at::Tensor& x) { return x.stride(0) == x.size(1) * x.stride(1); };
+  return run.piece.row < 0 && covers(run.piece.query_begin, run.piece.query_len, run.query_step, in.q.size(1)) &&
+         covers(run.piece.key_begin, run.piece.key_len, run.key_step, in.k.size(1)) && no_gaps(in.q) && no_gaps(in.k) && no_gaps(in.v);
+}
+
 /// Calls body(group) for all rectangles, at most `scores_in_flight` scores (but one rectangle at least) at a time.
 template <class Body>
 void for_each_group(const Inputs& in, int64_t scores_per_piece_limit, int64_t scores_in_flight, const Body& body) {
@@ -74,7 +84,10 @@ void for_each_group(const Inputs& in, int64_t scores_per_piece_limit, int64_t sc
         body(group);
       }
     };
-    if (run.count >= num_rows) {
+    if (num_rows > 1 && is_flat(in, run)) {
+      const int64_t query_step = in.q.size(1) / run.count, key_step = in.k.size(1) / run.count;
+      run_groups({piece, num_rows * run.count, {0, 0}, {0, query_step}, {0, key_step}});
+    } else if (run.count >= num_rows) {
       for (int64_t b = first_row; b < first_row + num_rows; ++b) {
         run_groups({piece, run.count, {b, 0}, {piece.query_begin, run.query_step}, {piece.key_begin, run.key_step}});
       }
@@ -162,9 +175,13 @@ void run_kernel_backward(const Block& block, const at::Tensor& scores, const at:
 class Scratch {
  public:
   explicit Scratch(const at::TensorOptions& options) : options_(options) {}
+  void reserve(int64_t size) {
+    if (memory_.defined() && memory_.numel() >= size) return;
+    memory_.reset();  // before the larger one comes
+    memory_ = at::empty({size}, options_);
+  }
   at::Tensor view(int64_t groups, int64_t rows, int64_t columns) {
-    const int64_t size = groups * rows * columns;
-    if (!memory_.defined() || memory_.numel() < size) memory_ = at::empty({size}, options_);
+    reserve(groups * rows * columns);
     return memory_.as_strided({groups, rows, columns}, {rows * columns, columns, 1}, 0);
   }
   float* floats(int64_t size) { return view(1, 1, size).data_ptr<float>(); }
@@ -269,6 +286,7 @@ at::Tensor forward(const Inputs& in, const at::Tensor& log_sum_exp) {
   Scratch scratch(in.q.options());
   for_each_group(in, kScoresInFlight, kScoresInFlight, [&](const Group& group) {
     const int64_t tile = tile_queries(in, group.piece, kScoresInFlight);
+    scratch.reserve(group.count * tile * visible_keys(in, group, group.piece.query_len));
     for (int64_t first = 0; first < group.piece.query_len; first += tile) {
       const int64_t rows = std::min(tile, group.piece.query_len - first), seen = visible_keys(in, group, first + rows);
       const at::Tensor scores = scratch.view(group.count, rows, seen);
