@@ -36,6 +36,11 @@ add_library(everlong_torch INTERFACE)
 target_include_directories(everlong_torch SYSTEM INTERFACE
   "$<BUILD_INTERFACE:${torch_dir}/include>" "$<BUILD_INTERFACE:${torch_dir}/include/torch/csrc/api/include>")
 target_link_libraries(everlong_torch INTERFACE "$<BUILD_INTERFACE:${torch_dir}/lib/libtorch_cpu.so>" "$<BUILD_INTERFACE:${torch_dir}/lib/libc10.so>")
+if(EVERLONG_CUDA)
+  # Nothing here names a symbol of torch_cuda; it registers itself when it is loaded, so the linker must not drop it.
+  target_link_options(everlong_torch INTERFACE "LINKER:--no-as-needed")
+  target_link_libraries(everlong_torch INTERFACE "$<BUILD_INTERFACE:${torch_dir}/lib/libc10_cuda.so>" "$<BUILD_INTERFACE:${torch_dir}/lib/libtorch_cuda.so>")
+endif()
 # The CUDA build of torch_cpu names symbols of libraries that a machine without a GPU does not have.
 target_link_options(everlong_torch INTERFACE "LINKER:--allow-shlib-undefined")
 set(EVERLONG_TORCH_ROOT "${torch_dir}")

@@ -1,0 +1,176 @@
+#include "bench/ema_bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <map>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "everlong/base/error.h"
+#include "everlong/kernels/cpu/ema.h"
+#include "everlong/kernels/cpu/roofs.h"
+#include "everlong/ops/ema/ema.h"
+
+namespace everlong::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+void torch_threads(int64_t begin, int64_t end, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+  at::parallel_for(begin, end, grain, body);
+}
+
+struct Inputs {
+  at::Tensor x, dy, q, c;
+};
+
+/// A kernel on memory of its own, and what one call of it costs.
+struct Row {
+  EmaMeasurement measurement;
+  double operations = 0;
+  double bytes = 0;
+  std::function<void()> call;
+  std::vector<double> seconds = {};
+};
+
+kernels::EmaShape shape_of(const Inputs& in) {
+  return {.batch_size = in.x.size(0),
+          .seq_len = in.x.size(1),
+          .model_dim = in.x.size(2),
+          .ema_ndim = in.q.size(1),
+          .element = in.x.scalar_type() == at::kFloat ? kernels::Element::kFloat : kernels::Element::kBFloat16};
+}
+
+template <class Rows>
+Rows rows_of(const at::Tensor& tensor) {
+  return {tensor.data_ptr(), tensor.stride(0), tensor.stride(1)};
+}
+
+std::function<void()> kernel_forward(const Inputs& in) {
+  const auto shape = shape_of(in);
+  const at::Tensor y = at::empty_like(in.x), state = at::empty({shape.batch_size, shape.model_dim, shape.ema_ndim});
+  const at::Tensor workspace = at::empty({kernels::ema_forward_workspace(shape)});
+  return [=] {
+    kernels::ema_forward({.shape = shape,
+                          .x = rows_of<kernels::ConstRows>(in.x),
+                          .y = rows_of<kernels::MutableRows>(y),
+                          .q = in.q.data_ptr<float>(),
+                          .c = in.c.data_ptr<float>(),
+                          .state_out = state.data_ptr<float>(),
+                          .workspace = workspace.data_ptr<float>()},
+                         torch_threads);
+  };
+}
+
+std::function<void()> kernel_backward(const Inputs& in) {
+  const auto shape = shape_of(in);
+  const at::Tensor dx = at::empty_like(in.x), dq = at::empty_like(in.q), dc = at::empty_like(in.c);
+  const at::Tensor workspace = at::empty({kernels::ema_backward_workspace(shape)});
+  return [=] {
+    kernels::ema_backward({.shape = shape,
+                           .x = rows_of<kernels::ConstRows>(in.x),
+                           .dy = rows_of<kernels::ConstRows>(in.dy),
+                           .dx = rows_of<kernels::MutableRows>(dx),
+                           .q = in.q.data_ptr<float>(),
+                           .c = in.c.data_ptr<float>(),
+                           .dq = dq.data_ptr<float>(),
+                           .dc = dc.data_ptr<float>(),
+                           .workspace = workspace.data_ptr<float>()},
+                          torch_threads);
+  };
+}
+
+std::function<void()> op_forward(const Inputs& in) {
+  return [=] {
+    const at::NoGradGuard no_grad;
+    (void)ops::ema(in.x, in.q, in.c);
+  };
+}
+
+std::function<void()> op_backward(const Inputs& in) {
+  const auto leaf = [](const at::Tensor& tensor) { return tensor.detach().clone().requires_grad_(true); };
+  const at::Tensor x = leaf(in.x), q = leaf(in.q), c = leaf(in.c), y = ops::ema(x, q, c).output;
+  return [=] { (void)torch::autograd::grad({y}, {x, q, c}, {in.dy}, /*retain_graph=*/true); };
+}
+
+std::vector<Row> make_rows(const EmaBenchOptions& options) {
+  at::manual_seed(1);
+  const auto sizes = at::IntArrayRef{options.batch_size, options.seq_len, options.model_dim}.vec();
+  const at::Tensor x = at::randn(sizes), dy = at::randn(sizes);
+  const at::Tensor q = 0.5 + 0.49 * at::rand({options.model_dim, options.ema_ndim}), c = at::randn({options.model_dim, options.ema_ndim});
+  const double elements = static_cast<double>(x.numel()), forward = 4 * elements * static_cast<double>(options.ema_ndim);
+  std::vector<Row> rows;
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    const Inputs in = {x.to(dtype), dy.to(dtype), q, c};
+    const double item = static_cast<double>(in.x.element_size());
+    for (int threads = 1; threads <= options.max_threads; ++threads) {
+      const auto add = [&](const char* what, double operations, double passes, std::function<void()> call) {
+        rows.push_back({{.what = what, .dtype = dtype == at::kFloat ? "fp32" : "bf16", .num_threads = threads},
+                        operations,
+                        passes * item * elements,
+                        std::move(call)});
+      };
+      add("forward", forward, 2, kernel_forward(in));
+      add("backward", 3 * forward, 4, kernel_backward(in));  // x, dy, dy again, dx
+      add("op forward", forward, 2, op_forward(in));
+      add("op backward", 3 * forward, 4, op_backward(in));
+    }
+  }
+  return rows;
+}
+
+void finish(Row& row, double peak_gflops) {
+  std::sort(row.seconds.begin(), row.seconds.end());
+  EmaMeasurement& m = row.measurement;
+  m.best_ms = row.seconds.front() * 1e3;
+  m.median_ms = row.seconds[row.seconds.size() / 2] * 1e3;
+  m.gflops = row.operations / row.seconds.front() * 1e-9;
+  m.of_peak = m.gflops / peak_gflops;
+  m.gb_s = row.bytes / row.seconds.front() * 1e-9;
+}
+
+}  // namespace
+
+std::vector<EmaMeasurement> measure_ema(const EmaBenchOptions& options) {
+  require(std::min({options.batch_size, options.seq_len, options.model_dim, options.ema_ndim, int64_t{options.max_threads}}) >= 1,
+          [] { return Complaint{.where = "bench ema", .expected = "every size at least 1"}; });
+  std::vector<Row> rows = make_rows(options);
+  const int threads_before = at::get_num_threads();
+  std::map<int, double> peak;
+  const auto start = Clock::now();
+  for (int round = 0; round < 3 || seconds_since(start) < options.seconds; ++round) {
+    for (int threads = 1; threads <= options.max_threads; ++threads) peak[threads] = std::max(peak[threads], kernels::measure_fp32_gflops(threads));
+    for (auto& row : rows) {
+      at::set_num_threads(row.measurement.num_threads);
+      const auto begin = Clock::now();
+      row.call();
+      if (round > 0) row.seconds.push_back(seconds_since(begin));  // the first round touches the memory
+    }
+  }
+  at::set_num_threads(threads_before);
+  std::vector<EmaMeasurement> measurements;
+  for (auto& row : rows) {
+    finish(row, peak[row.measurement.num_threads]);
+    measurements.push_back(row.measurement);
+  }
+  return measurements;
+}
+
+std::string ema_table(const std::vector<EmaMeasurement>& rows) {
+  std::string table = "what         dtype threads   best ms median ms  GFLOP/s of peak   GB/s\n";
+  char line[160];
+  for (const auto& row : rows) {
+    std::snprintf(line, sizeof line, "%-12s %-5s %7d %9.2f %9.2f %8.1f %6.1f%% %6.1f\n", row.what.c_str(), row.dtype.c_str(), row.num_threads,
+                  row.best_ms, row.median_ms, row.gflops, 100 * row.of_peak, row.gb_s);
+    table += line;
+  }
+  return table;
+}
+
+}  // namespace everlong::bench
