@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cmath>
 #include <fstream>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -11,6 +12,7 @@
 #include "everlong/io/json.h"
 #include "everlong/io/safetensors.h"
 #include "everlong/report/report.h"
+#include "everlong/text/tokenizer.h"
 
 namespace everlong::app {
 namespace {
@@ -19,7 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kStateSchema = "everlong-state-";
 constexpr const char* kKnownForms =
-    "a safetensors or state file, a model directory (config.json, *.safetensors) or a run (config.toml, metrics.jsonl)";
+    "a safetensors or state file, a model directory (config.json, *.safetensors), a run (config.toml, metrics.jsonl) or a tokenizer";
 
 /// A safetensors file begins with the length of its header, and the header with a brace.
 bool looks_like_safetensors(const fs::path& path) {
@@ -29,6 +31,19 @@ bool looks_like_safetensors(const fs::path& path) {
   uint64_t header = 0;
   for (int i = 7; i >= 0; --i) header = header << 8 | start[i];
   return path.extension() == ".safetensors" || (start[8] == '{' && header <= io::kMaxSafetensorsHeaderBytes);
+}
+
+/// By name only: the forms that text::load_tokenizer() knows.
+bool is_tokenizer_file(const fs::path& path) {
+  static const std::set<std::string> kNames{"everlong_tokenizer.json", "tokenizer.json", "vocab.bpe", "encoder.json", "vocab.json", "merges.txt"};
+  return kNames.contains(path.filename().string()) || path.extension() == ".model";
+}
+
+bool holds_tokenizer(const fs::path& folder) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    if (is_tokenizer_file(entry.path())) return true;
+  return false;
 }
 
 std::vector<fs::path> files_in(const fs::path& folder, const std::string& extension) {
@@ -137,6 +152,15 @@ void describe_run(const fs::path& folder, Json& finding) {
 
 }  // namespace
 
+Json inspect_tokenizer(const text::Tokenizer& tokenizer) {
+  const text::SpecialIds ids = tokenizer.special_ids();
+  Json special = Json::object();
+  for (const auto& [role, id] : {std::pair{"bos", ids.bos}, {"eos", ids.eos}, {"pad", ids.pad}, {"unk", ids.unk}})
+    if (id) special[role] = *id;
+  return {
+      {"tokenizer", tokenizer.kind()}, {"vocab_size", tokenizer.vocab_size()}, {"fingerprint", tokenizer.fingerprint()}, {"special_ids", special}};
+}
+
 const char* to_string(PathKind kind) {
   switch (kind) {
     case PathKind::safetensors:
@@ -147,6 +171,8 @@ const char* to_string(PathKind kind) {
       return "model";
     case PathKind::run:
       return "run";
+    case PathKind::tokenizer:
+      return "tokenizer";
   }
   return "";
 }
@@ -158,6 +184,9 @@ PathKind kind_of(const fs::path& path) {
   if (fs::is_directory(status)) {
     if (fs::exists(path / "metrics.jsonl")) return PathKind::run;
     if (fs::exists(path / "config.json") || !files_in(path, ".safetensors").empty()) return PathKind::model;
+    if (holds_tokenizer(path)) return PathKind::tokenizer;
+  } else if (fs::is_regular_file(status) && is_tokenizer_file(path)) {
+    return PathKind::tokenizer;
   } else if (fs::is_regular_file(status) && looks_like_safetensors(path)) {
     const auto file = io::SafetensorsFile::open(path);
     const auto schema = file.metadata().find("schema");
@@ -181,6 +210,9 @@ Json inspect(const fs::path& path, PathKind kind) {
       break;
     case PathKind::run:
       describe_run(path, finding);
+      break;
+    case PathKind::tokenizer:
+      finding.update(inspect_tokenizer(*text::load_tokenizer(path)));
       break;
   }
   return finding;

@@ -9,11 +9,15 @@
 
 #include "apps/everlong/output.h"
 
+namespace everlong::text {
+class Tokenizer;
+}
+
 namespace everlong::app {
 
 using Json = nlohmann::ordered_json;
 
-enum class PathKind { safetensors, state, model, run };
+enum class PathKind { safetensors, state, model, run, tokenizer };
 
 [[nodiscard]] const char* to_string(PathKind kind);
 
@@ -24,6 +28,9 @@ enum class PathKind { safetensors, state, model, run };
 /// The whole finding as one JSON object with "kind" and "path".
 /// Errors   FormatError where the content contradicts the form
 [[nodiscard]] Json inspect(const std::filesystem::path& path, PathKind kind);
+
+/// Kind, size, special tokens and fingerprint of a tokenizer.
+[[nodiscard]] Json inspect_tokenizer(const text::Tokenizer& tokenizer);
 
 /// The same finding for people: scalar members as lines, lists of objects as tables.
 [[nodiscard]] std::string inspection_text(const Json& finding);

@@ -1,8 +1,17 @@
 #include "apps/everlong/verbs/tokenize.h"
 
 #include <array>
+#include <filesystem>
 
+#include <nlohmann/json.hpp>
+
+#include "apps/everlong/input.h"
+#include "apps/everlong/inspection.h"
+#include "apps/everlong/output.h"
+#include "apps/everlong/token_ids.h"
 #include "everlong/base/error.h"
+#include "everlong/base/log.h"
+#include "everlong/text/bpe_trainer.h"
 
 namespace everlong::app {
 namespace {
@@ -47,6 +56,40 @@ void declare_info(Syntax& group, TokenizeOptions& options) {
   verb.on_chosen([&options] { options.action = TokenizeAction::info; });
 }
 
+int encode(const TokenizeOptions& options) {
+  const auto tokenizer = tokenizer_named(options.tokenizer);
+  const std::string text = read_input(options.file);
+  print(ids_to_text(tokenizer->encode(text), options.json ? IdFormat::json : options.format));
+  return 0;
+}
+
+int decode(const TokenizeOptions& options) {
+  const auto tokenizer = tokenizer_named(options.tokenizer);
+  print(tokenizer->decode(ids_from_text(read_input(options.file), options.format, options.file == "-" ? "standard input" : options.file)));
+  return 0;
+}
+
+int report(const text::Tokenizer& tokenizer, bool json) {
+  const Json finding = inspect_tokenizer(tokenizer);
+  print(json ? json_line(finding) : inspection_text(finding));
+  return 0;
+}
+
+int train(const TokenizeOptions& options) {
+  std::vector<std::string> texts;
+  for (const std::string& file : options.files) texts.push_back(read_input(file));
+  const std::vector<std::string_view> views(texts.begin(), texts.end());
+  const auto tokenizer = text::make_bpe_tokenizer(text::train_bpe(views, options.vocab_size));
+  if (tokenizer->vocab_size() < options.vocab_size) log_warning("the texts have too few pairs of tokens for a vocabulary of that size");
+  std::error_code error;
+  std::filesystem::create_directories(options.out, error);
+  if (error) throw IoError("create", options.out, error.value());
+  tokenizer->save(options.out);
+  return report(*tokenizer, options.json);
+}
+
+int info(const TokenizeOptions& options) { return report(*tokenizer_named(options.path), options.json); }
+
 }  // namespace
 
 Syntax declare_tokenize(Syntax& program, TokenizeOptions& options) {
@@ -58,6 +101,18 @@ Syntax declare_tokenize(Syntax& program, TokenizeOptions& options) {
   return group.require_verb();
 }
 
-int run_tokenize(const TokenizeOptions&) { throw Unsupported({.where = "tokenize", .expected = "a verb that is built in this version"}); }
+int run_tokenize(const TokenizeOptions& options) {
+  switch (options.action) {
+    case TokenizeAction::encode:
+      return encode(options);
+    case TokenizeAction::decode:
+      return decode(options);
+    case TokenizeAction::train:
+      return train(options);
+    case TokenizeAction::info:
+      return info(options);
+  }
+  return 1;
+}
 
 }  // namespace everlong::app
