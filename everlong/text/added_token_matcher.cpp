@@ -18,10 +18,10 @@ bool space_at(std::string_view text, size_t position) {
   return point.valid && char_class(point.value) == CharClass::space;
 }
 
-size_t spaces_begin(std::string_view text, size_t end, size_t limit) {
-  while (end > limit) {
+size_t spaces_begin(std::string_view text, size_t end) {
+  while (end > 0) {
     const size_t before = code_point_before(text, end);
-    if (before < limit || !space_at(text, before)) break;
+    if (!space_at(text, before)) break;
     end = before;
   }
   return end;
@@ -89,12 +89,11 @@ void AddedTokenMatcher::split(std::string_view text, bool parse_special, std::ve
       const bool free_after = match->end == text.size() || !word_char_at(text, match->end);
       if (!free_before || !free_after) continue;
     }
-    if (match->end <= done) continue;  // the token before took it as its spaces
-    size_t begin = std::max(match->begin, done);
-    if (token.lstrip) begin = spaces_begin(text, begin, done);
+    const size_t begin = token.lstrip ? std::max(spaces_begin(text, match->begin), done) : match->begin;
+    // Spaces that the token before took along can be a token, too; it comes out as in Hugging Face's library, which then goes on behind it.
     const size_t end = token.rstrip ? spaces_end(text, match->end) : match->end;
     if (begin > done) pieces.push_back({-1, done, begin});
-    pieces.push_back({token.id, begin, end});
+    if (begin < end) pieces.push_back({token.id, begin, end});
     done = end;
   }
   if (done < text.size()) pieces.push_back({-1, done, text.size()});

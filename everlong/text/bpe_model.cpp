@@ -37,7 +37,9 @@ BpeModel::BpeModel(const BpeDefinition& definition, bool byte_level)
   for (int byte = 0; byte < 256; ++byte) {
     if (const auto word = words_.find(fmt::format("<0x{:02X}>", byte))) fallback_[static_cast<size_t>(byte)] = word_ids_[*word];
   }
-  cut_at_marker_ = !ignore_merges_ && words_.find(kMarker) && no_merge_enters_marker(definition);
+  // A character that is dropped would let its neighbours meet across a cut.
+  const bool drops_nothing = unk_ || (byte_fallback_ && std::all_of(fallback_.begin(), fallback_.end(), [](int32_t id) { return id >= 0; }));
+  cut_at_marker_ = drops_nothing && !ignore_merges_ && words_.find(kMarker) && no_merge_enters_marker(definition);
 }
 
 /// True if no token has the marker behind another character: then every merge stays on one side of a place where a marker follows another

@@ -27,8 +27,15 @@ std::vector<AddedToken> added_tokens_where(const BpeDefinition& definition, bool
 }
 
 std::vector<std::string> contents_of(const std::vector<AddedToken>& tokens, const Normalizer* normalizer) {
+  constexpr size_t kMaxBytes = size_t{4} << 20;
   std::vector<std::string> contents;
-  for (const AddedToken& token : tokens) contents.push_back(normalizer ? normalizer->apply(token.content) : token.content);
+  size_t bytes = 0;
+  for (const AddedToken& token : tokens) {
+    contents.push_back(normalizer ? normalizer->apply(token.content) : token.content);
+    bytes += contents.back().size();
+    require(bytes <= kMaxBytes,
+            [&] { return Complaint{.where = "tokenizer", .expected = "added tokens of at most 4 MiB after normalization", .got = "more"}; });
+  }
   return contents;
 }
 

@@ -1,6 +1,6 @@
 #include <array>
 
-#include "everlong/text/internal_io.h"
+#include "everlong/io/atomic_file.h"
 #include "everlong/text/string_table.h"
 #include "everlong/text/tokenizer.h"
 
@@ -27,7 +27,7 @@ class BytesTokenizer final : public Tokenizer {
   [[nodiscard]] std::string_view kind() const override { return "bytes"; }
   [[nodiscard]] std::string fingerprint() const override { return hash_hex("bytes 1"); }
   void save(const std::filesystem::path& folder) const override {
-    internal::atomic_write_text(folder / "everlong_tokenizer.json", "{\n  \"kind\": \"bytes\"\n}\n");
+    io::atomic_write_text(folder / "everlong_tokenizer.json", "{\n  \"kind\": \"bytes\"\n}\n");
   }
 
  protected:

@@ -37,18 +37,14 @@ std::string replace_all(std::string_view text, std::string_view what, std::strin
 std::string replace_matches(std::string_view text, const Regex& pattern, std::string_view with, size_t limit_bytes) {
   std::string out;
   size_t done = 0;
-  size_t from = 0;
-  while (from <= text.size()) {
-    const auto match = pattern.find(text, from);
-    if (!match) break;
-    out += text.substr(done, match->begin - done);
-    out += with;
-    check_growth(out.size(), limit_bytes);
-    done = match->end;
-    from = match->end > match->begin  ? match->end
-           : match->end < text.size() ? match->end + code_point_at(text, match->end).size_bytes
-                                      : text.size() + 1;
-  }
+  for_each_match(
+      text, [&](size_t from) { return pattern.find(text, from); },
+      [&](const ByteRange& match) {
+        out += text.substr(done, match.begin - done);
+        out += with;
+        check_growth(out.size(), limit_bytes);
+        done = match.end;
+      });
   out += text.substr(done);
   return out;
 }

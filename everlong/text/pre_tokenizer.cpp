@@ -14,21 +14,14 @@ struct Part {
   bool match;
 };
 
-/// Calls `next(from)` for the matches in `text` from left to right; an empty match right behind another one does not count.
 template <class Next>
 void collect_parts(std::string_view text, bool invert, Next&& next, std::vector<Part>& parts) {
   size_t done = 0;
-  size_t from = 0;
-  while (from <= text.size()) {
-    const std::optional<ByteRange> match = next(from);
-    if (!match) break;
-    const bool empty = match->begin == match->end;
-    if (match->begin > done) parts.push_back({{done, match->begin}, invert});
-    parts.push_back({*match, !invert});
-    done = match->end;
-    from = done;
-    if (empty) from += from < text.size() ? code_point_at(text, from).size_bytes : 1;
-  }
+  for_each_match(text, next, [&](const ByteRange& match) {
+    if (match.begin > done) parts.push_back({{done, match.begin}, invert});
+    parts.push_back({match, !invert});
+    done = match.end;
+  });
   if (done < text.size()) parts.push_back({{done, text.size()}, invert});
 }
 

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "everlong/text/utf8.h"
+
 namespace everlong::text {
 
 /// Half-open range of bytes.
@@ -30,5 +32,24 @@ class Regex {
   struct Compiled;
   std::unique_ptr<Compiled> compiled_;
 };
+
+/// Calls `take` for the matches in `text` from left to right, as `find(from)` gives them. An empty match right behind the match before does not
+/// count.
+template <class Find, class Take>
+void for_each_match(std::string_view text, Find&& find, Take&& take) {
+  size_t from = 0;
+  std::optional<size_t> last_end;
+  while (from <= text.size()) {
+    const std::optional<ByteRange> match = find(from);
+    if (!match) return;
+    from = match->end;
+    if (match->begin == match->end && last_end == match->end) {
+      from += from < text.size() ? code_point_at(text, from).size_bytes : 1;
+      continue;
+    }
+    last_end = match->end;
+    take(*match);
+  }
+}
 
 }  // namespace everlong::text

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <optional>
 
+#include "everlong/base/error.h"
 #include "everlong/text/byte_alphabet.h"
 
 namespace everlong::text {
@@ -42,6 +43,12 @@ std::string decode_spelling(std::string_view spelling, const std::vector<Decoder
         break;
       case DecoderStep::Kind::replace:
         bytes = replace_all(bytes, step.pattern, step.content);
+        require(bytes.size() <= 8 * spelling.size() + 64, [&] {
+          return Complaint{.where = "tokenizer",
+                           .expected = "a decoder that makes tokens at most 8 times as long",
+                           .got = "a longer one",
+                           .hint = "look at the decoder's Replace steps"};
+        });
         break;
       case DecoderStep::Kind::byte_fallback:
         if (const auto byte = named_byte(bytes)) bytes = std::string(1, *byte);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
-#include "everlong/text/internal_io.h"
+#include "everlong/io/atomic_file.h"
 #include "everlong/text/string_table.h"
 #include "everlong/text/tokenizer_json.h"
 #include "everlong/text/tokenizer_json_names.h"
@@ -188,8 +189,8 @@ void save_tokenizer_json(const BpeDefinition& definition, const std::filesystem:
   name("eos_token", definition.special_ids.eos);
   name("pad_token", definition.special_ids.pad);
   name("unk_token", definition.special_ids.unk);
-  internal::atomic_write_text(folder / "tokenizer_config.json", config.dump(2) + "\n");
-  internal::atomic_write_text(folder / "tokenizer.json", write_tokenizer_json(definition));
+  io::atomic_write_text(folder / "tokenizer_config.json", config.dump(2) + "\n");
+  io::atomic_write_text(folder / "tokenizer.json", write_tokenizer_json(definition));
 }
 
 std::string fingerprint_of(const BpeDefinition& definition) {
