@@ -33,8 +33,9 @@ endif()
 message(STATUS "libtorch ${torch_version} in ${torch_dir}")
 
 add_library(everlong_torch INTERFACE)
-target_include_directories(everlong_torch SYSTEM INTERFACE
-  "$<BUILD_INTERFACE:${torch_dir}/include>" "$<BUILD_INTERFACE:${torch_dir}/include/torch/csrc/api/include>")
+# After the system's own folders: the wheel brings headers of another fmt along, and those must not hide the installed one.
+target_compile_options(everlong_torch INTERFACE
+  "$<BUILD_INTERFACE:SHELL:-idirafter ${torch_dir}/include>" "$<BUILD_INTERFACE:SHELL:-idirafter ${torch_dir}/include/torch/csrc/api/include>")
 target_link_libraries(everlong_torch INTERFACE "$<BUILD_INTERFACE:${torch_dir}/lib/libtorch_cpu.so>" "$<BUILD_INTERFACE:${torch_dir}/lib/libc10.so>")
 if(EVERLONG_CUDA)
   # Nothing here names a symbol of torch_cuda; it registers itself when it is loaded, so the linker must not drop it.
