@@ -29,10 +29,10 @@ std::string gzip(const std::string& text) {
   return out;
 }
 
-std::string zstd(const std::string& text) {
+std::string zstd(const std::string& text, bool with_checksum = true) {
   std::string out(ZSTD_compressBound(text.size()), '\0');
   ZSTD_CCtx* context = ZSTD_createCCtx();
-  ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
+  ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, with_checksum ? 1 : 0);
   out.resize(ZSTD_compress2(context, out.data(), out.size(), text.data(), text.size()));
   ZSTD_freeCCtx(context);
   return out;
@@ -162,6 +162,15 @@ TEST(ReadDocument, ADocumentThatUnpacksBeyondTheLimitIsRefused) {
   write_text(folder / "a.gz", gzip(std::string(50'000'000, ' ')));
   EXPECT_LT(std::filesystem::file_size(folder / "a.gz"), 100'000U);
   EXPECT_EQ(message_of([&] { (void)read_document(folder / "a.gz", 1000); }, folder.path()), "[/a.gz] expected at most 1000 bytes, got more.");
+}
+
+TEST(ReadDocument, OutputThatIsLeftWhenTheInputHasEndedIsFetched) {
+  const TemporaryFolder folder;
+  const std::string text(1'000'000, 'x');
+  write_text(folder / "a.gz", gzip(text));
+  write_text(folder / "a.zst", zstd(text, false));
+  EXPECT_TRUE(read_document(folder / "a.gz") == text);
+  EXPECT_TRUE(read_document(folder / "a.zst") == text);
 }
 
 TEST(ReadDocument, AMissingFileIsAnIoError) {
