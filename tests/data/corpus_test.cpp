@@ -65,17 +65,17 @@ TEST(Corpus, AnIdOutsideTheVocabularyIsRefusedWhereItStands) {
 
 TEST(Corpus, WhatDoesNotFitTogetherIsRefused) {
   const Documents documents = {{1, 2}, {9}};
-  EXPECT_EQ(message_of<InvalidArgument>([&] { (void)Corpus::from_documents(documents, 9); }), "[corpus] expected token ids in [0, 9), got 9");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { (void)Corpus::from_documents(documents, 9); }), "[corpus] expected token ids in [0, 9), got 9.");
   const std::vector<int64_t> bytes = {1};
   EXPECT_EQ(message_of<InvalidArgument>([&] { (void)Corpus::from_documents(documents, 10, bytes); }),
-            "[corpus] expected byte counts of 2 documents, got 1");
+            "[corpus] expected byte counts of 2 documents, got 1.");
   const Corpus corpus = Corpus::from_documents(documents, 10);
   Values tokens(2);
-  EXPECT_EQ(message_of<InvalidArgument>([&] { corpus.copy_tokens(2, tokens); }), "[corpus] expected a range of tokens inside [0, 3), got 2 from 2");
-  EXPECT_EQ(message_of<InvalidArgument>([&] { corpus.copy_tokens(-1, tokens); }), "[corpus] expected a range of tokens inside [0, 3), got 2 from -1");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { corpus.copy_tokens(2, tokens); }), "[corpus] expected a range of tokens inside [0, 3), got 2 from 2.");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { corpus.copy_tokens(-1, tokens); }), "[corpus] expected a range of tokens inside [0, 3), got 2 from -1.");
   Corpus other;
   const std::vector<int64_t> lens = {2};
-  EXPECT_EQ(message_of<InvalidArgument>([&] { other.append({.name = "a"}, lens); }), "[corpus] expected documents of 0 tokens in all, got 2");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { other.append({.name = "a"}, lens); }), "[corpus] expected documents of 0 tokens in all, got 2.");
 }
 
 }  // namespace
