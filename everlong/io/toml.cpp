@@ -6,24 +6,12 @@
 #include <tuple>
 #include <utility>
 
-// The parser and the destructor of its tree recurse, so what a document may nest is bounded here and by check_key_depth().
-#define TOML_MAX_NESTED_VALUES 32
-// Some documents ("[[[") break preconditions inside the parser: with NDEBUG undefined behaviour, without it an abort. Here they throw in every build.
-#undef NDEBUG
-namespace {
-struct BrokenPrecondition {};
-}  // namespace
-#define TOML_ASSERT(condition)                    \
-  do {                                            \
-    if (!(condition)) throw BrokenPrecondition(); \
-  } while (false)
-#include <toml++/toml.h>
-
 #include <fmt/format.h>
 
 #include "everlong/base/error.h"
 #include "everlong/io/excerpt.h"
 #include "everlong/io/mapped_file.h"
+#include "everlong/io/toml_library.h"
 
 namespace everlong::io {
 namespace {

@@ -78,6 +78,10 @@ TEST(Toml, EveryLieIsRefusedWithLineAndColumn) {
       {"[a]\n[a]\n", "[f at 2, column 1] expected valid TOML, got Error while parsing table header: cannot redefine existing table 'a'."},
       {"a = 1\n [[[b]]]", "[f at 2, column 4] expected valid TOML, got a key that begins with a character no key begins with."},
       {"[[=", "[f at 1, column 3] expected valid TOML, got a key that begins with a character no key begins with."},
+      {"a = é", "[f at 1, column 5] expected valid TOML, got Error while parsing value: could not determine value type."},
+      {"a = \u03e1"
+       "00",
+       ""},
       {"a = 9223372036854775808", ""},
       {"a = \"x", ""},
       {"a = \"\xff\"", ""},
@@ -126,6 +130,12 @@ TEST(Toml, DotsInTextsNumbersAndCommentsAreNoKeyParts) {
   const std::string text = "a = \"" + dots + "\\\"" + dots + "\" # " + dots + "\nb = '''" + dots + "\n''" + dots + "'''\nc = \"\"\"" + dots + "\n" +
                            dots + "\"\"\"\nd = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8]\n";
   EXPECT_EQ(parse_toml(text, "f").size(), 4U);
+}
+
+TEST(Toml, LettersBeyondAsciiMayFollowALineEndInAText) {
+  const auto entries = parse_toml("a = \"\"\"\\\n  été\"\"\" # ϡ\n", "f");
+  ASSERT_EQ(entries.size(), 1U);
+  EXPECT_EQ(std::get<std::string>(entries[0].value), "été");
 }
 
 TEST(Toml, AnUnknownKeyIsAnsweredWithTheNearestOne) {
