@@ -182,12 +182,12 @@ TEST(BatchPosition, JsonThatIsNoPositionIsRefused) {
     bad[key] = value;
     return message_of<FormatError>([&] { (void)batch_position_from_json(bad, "trainer.json"); });
   };
-  EXPECT_EQ(message("epoch", -1), "[trainer.json: epoch] expected an integer >= 0, got -1.");
-  EXPECT_EQ(message("epoch", ~uint64_t{0}), "[trainer.json: epoch] expected an integer >= 0, got 18446744073709551615.");
-  EXPECT_EQ(message("seed", 1.5), "[trainer.json: seed] expected an integer >= 0, got 1.5.");
-  EXPECT_EQ(message("batch", "x"), "[trainer.json: batch] expected an integer >= 0, got \"x\".");
+  EXPECT_EQ(message("epoch", -1), "[trainer.json, epoch] expected an integer >= 0, got -1.");
+  EXPECT_EQ(message("epoch", ~uint64_t{0}), "[trainer.json, epoch] expected an integer >= 0, got 18446744073709551615.");
+  EXPECT_EQ(message("seed", 1.5), "[trainer.json, seed] expected an integer >= 0, got 1.5.");
+  EXPECT_EQ(message("batch", "x"), "[trainer.json, batch] expected an integer >= 0, got \"x\".");
   EXPECT_EQ(message_of<FormatError>([&] { (void)batch_position_from_json(io::Json::array(), "trainer.json"); }),
-            "[trainer.json: seed] expected an integer >= 0, got nothing.");
+            "[trainer.json, seed] expected an integer >= 0, got nothing.");
 }
 
 }  // namespace

@@ -58,9 +58,9 @@ TEST(Corpus, AnIdOutsideTheVocabularyIsRefusedWhereItStands) {
   Values tokens(3);
   corpus.copy_tokens(0, tokens);
   EXPECT_EQ(message_of<FormatError>([&] { corpus.copy_tokens(2, tokens); }),
-            "[a.bin, offset 106: token] expected an id in [0, 256), got -4. Hint: the file may come from another tokenizer.");
+            "[a.bin at 106, token] expected an id in [0, 256), got -4. Hint: the file may come from another tokenizer.");
   EXPECT_EQ(message_of<FormatError>([&] { corpus.copy_tokens(4, std::span(tokens).first(1)); }),
-            "[a.bin, offset 108: token] expected an id in [0, 256), got 300. Hint: the file may come from another tokenizer.");
+            "[a.bin at 108, token] expected an id in [0, 256), got 300. Hint: the file may come from another tokenizer.");
 }
 
 TEST(Corpus, WhatDoesNotFitTogetherIsRefused) {
@@ -72,7 +72,8 @@ TEST(Corpus, WhatDoesNotFitTogetherIsRefused) {
   const Corpus corpus = Corpus::from_documents(documents, 10);
   Values tokens(2);
   EXPECT_EQ(message_of<InvalidArgument>([&] { corpus.copy_tokens(2, tokens); }), "[corpus] expected a range of tokens inside [0, 3), got 2 from 2.");
-  EXPECT_EQ(message_of<InvalidArgument>([&] { corpus.copy_tokens(-1, tokens); }), "[corpus] expected a range of tokens inside [0, 3), got 2 from -1.");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { corpus.copy_tokens(-1, tokens); }),
+            "[corpus] expected a range of tokens inside [0, 3), got 2 from -1.");
   Corpus other;
   const std::vector<int64_t> lens = {2};
   EXPECT_EQ(message_of<InvalidArgument>([&] { other.append({.name = "a"}, lens); }), "[corpus] expected documents of 0 tokens in all, got 2.");
