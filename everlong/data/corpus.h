@@ -21,6 +21,9 @@ namespace everlong::data {
 struct ReadOptions {
   /// .txt: a line that is exactly this ends a document and belongs to none; absent = the file is one document.
   std::optional<std::string> document_separator = {};
+  bool add_special = true;                        ///< add what the tokenizer's own template adds around a text (bos, eos); many add nothing
+  bool parse_special = false;                     ///< text that spells a special token becomes that token
+  int64_t max_document_bytes = int64_t{4} << 30;  ///< of a document's text; more is refused
 };
 
 /// Tokens that lie one after the other in one file or one buffer.
@@ -48,9 +51,9 @@ class Corpus {
   ///   .txt      one document, or several between separator lines
   ///   .jsonl    one document a line, under "text" or "content"
   ///   .bin      with an .idx beside it (either may be named): Megatron's indexed dataset, mapped; else nanoGPT's uint16 tokens, one document, mapped
-  /// Text is encoded as it stands (EncodeOptions{.add_special = false, .parse_special = false}). Empty files and documents are kept as empty ones.
+  /// Empty documents are kept. Line ends between the lines of a separated document are line feeds; the one before a separator belongs to it.
   /// Errors   IoError if a file is missing; InvalidArgument if its name ends in something else, or if packed tokens come from another tokenizer;
-  ///          FormatError
+  ///          FormatError if a file contradicts its format or a document is larger than the limit
   static Corpus read(std::span<const std::filesystem::path> files, const text::Tokenizer& tokenizer, const ReadOptions& options = {});
 
   [[nodiscard]] int64_t num_tokens() const { return document_begin_.back(); }

@@ -130,9 +130,9 @@ TYPED_TEST(BatchSources, APositionOfAnotherSourceIsRefused) {
   EXPECT_EQ(message([](auto& p) { p.batch_size = 4; }), "[data] expected a position with batch_size 3, got 4" + hint);
   EXPECT_EQ(message([](auto& p) { p.seq_len = 8; }), "[data] expected a position with seq_len 7, got 8" + hint);
   EXPECT_EQ(message([](auto& p) { p.num_tokens = 178; }), "[data] expected a position with num_tokens 177, got 178" + hint);
-  EXPECT_EQ(message([](auto& p) { p.batch = 8; }), "[data] expected a position with epoch >= 0 and batch in [0, 8), got epoch 0, batch 8");
-  EXPECT_EQ(message([](auto& p) { p.batch = -1; }), "[data] expected a position with epoch >= 0 and batch in [0, 8), got epoch 0, batch -1");
-  EXPECT_EQ(message([](auto& p) { p.epoch = -1; }), "[data] expected a position with epoch >= 0 and batch in [0, 8), got epoch -1, batch 0");
+  EXPECT_EQ(message([](auto& p) { p.batch = 8; }), "[data] expected a position with epoch >= 0 and batch in [0, 8), got epoch 0, batch 8.");
+  EXPECT_EQ(message([](auto& p) { p.batch = -1; }), "[data] expected a position with epoch >= 0 and batch in [0, 8), got epoch 0, batch -1.");
+  EXPECT_EQ(message([](auto& p) { p.epoch = -1; }), "[data] expected a position with epoch >= 0 and batch in [0, 8), got epoch -1, batch 0.");
 }
 
 TYPED_TEST(BatchSources, ACorpusSmallerThanABatchIsRefused) {
@@ -143,9 +143,9 @@ TYPED_TEST(BatchSources, ACorpusSmallerThanABatchIsRefused) {
             "[data] expected a corpus of at least one batch, 1099511627776 x 1099511627776 tokens, got 11 tokens. Hint: use a smaller batch_size or "
             "seq_len, or more text.");
   EXPECT_EQ(message_of<InvalidArgument>([&] { TypeParam(corpus, {.batch_size = 0, .seq_len = 4}); }),
-            "[data] expected batch_size and seq_len >= 1, got 0 and 4");
-  EXPECT_EQ(message_of<InvalidArgument>([&] { TypeParam(corpus, {.stream = {.eos_id = -1}}); }), "[data] expected eos_id >= 0, got -1");
-  EXPECT_EQ(message_of<InvalidArgument>([&] { TypeParam(nullptr, {}); }), "[data] expected a corpus, got none");
+            "[data] expected batch_size and seq_len >= 1, got 0 and 4.");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { TypeParam(corpus, {.stream = {.eos_id = -1}}); }), "[data] expected eos_id >= 0, got -1.");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { TypeParam(nullptr, {}); }), "[data] expected a corpus, got none.");
   EXPECT_EQ(message_of<InvalidArgument>([&] {
               TypeParam(make_corpus({{}, {}}), {});
             }),
@@ -182,12 +182,12 @@ TEST(BatchPosition, JsonThatIsNoPositionIsRefused) {
     bad[key] = value;
     return message_of<FormatError>([&] { (void)batch_position_from_json(bad, "trainer.json"); });
   };
-  EXPECT_EQ(message("epoch", -1), "[trainer.json: epoch] expected an integer >= 0, got -1");
-  EXPECT_EQ(message("epoch", ~uint64_t{0}), "[trainer.json: epoch] expected an integer >= 0, got 18446744073709551615");
-  EXPECT_EQ(message("seed", 1.5), "[trainer.json: seed] expected an integer >= 0, got 1.5");
-  EXPECT_EQ(message("batch", "x"), "[trainer.json: batch] expected an integer >= 0, got \"x\"");
+  EXPECT_EQ(message("epoch", -1), "[trainer.json, epoch] expected an integer >= 0, got -1.");
+  EXPECT_EQ(message("epoch", ~uint64_t{0}), "[trainer.json, epoch] expected an integer >= 0, got 18446744073709551615.");
+  EXPECT_EQ(message("seed", 1.5), "[trainer.json, seed] expected an integer >= 0, got 1.5.");
+  EXPECT_EQ(message("batch", "x"), "[trainer.json, batch] expected an integer >= 0, got \"x\".");
   EXPECT_EQ(message_of<FormatError>([&] { (void)batch_position_from_json(io::Json::array(), "trainer.json"); }),
-            "[trainer.json: seed] expected an integer >= 0, got nothing");
+            "[trainer.json, seed] expected an integer >= 0, got nothing.");
 }
 
 }  // namespace

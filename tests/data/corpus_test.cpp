@@ -58,24 +58,25 @@ TEST(Corpus, AnIdOutsideTheVocabularyIsRefusedWhereItStands) {
   Values tokens(3);
   corpus.copy_tokens(0, tokens);
   EXPECT_EQ(message_of<FormatError>([&] { corpus.copy_tokens(2, tokens); }),
-            "[a.bin, offset 106: token] expected an id in [0, 256), got -4. Hint: the file may come from another tokenizer.");
+            "[a.bin at 106, token] expected an id in [0, 256), got -4. Hint: the file may come from another tokenizer.");
   EXPECT_EQ(message_of<FormatError>([&] { corpus.copy_tokens(4, std::span(tokens).first(1)); }),
-            "[a.bin, offset 108: token] expected an id in [0, 256), got 300. Hint: the file may come from another tokenizer.");
+            "[a.bin at 108, token] expected an id in [0, 256), got 300. Hint: the file may come from another tokenizer.");
 }
 
 TEST(Corpus, WhatDoesNotFitTogetherIsRefused) {
   const Documents documents = {{1, 2}, {9}};
-  EXPECT_EQ(message_of<InvalidArgument>([&] { (void)Corpus::from_documents(documents, 9); }), "[corpus] expected token ids in [0, 9), got 9");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { (void)Corpus::from_documents(documents, 9); }), "[corpus] expected token ids in [0, 9), got 9.");
   const std::vector<int64_t> bytes = {1};
   EXPECT_EQ(message_of<InvalidArgument>([&] { (void)Corpus::from_documents(documents, 10, bytes); }),
-            "[corpus] expected byte counts of 2 documents, got 1");
+            "[corpus] expected byte counts of 2 documents, got 1.");
   const Corpus corpus = Corpus::from_documents(documents, 10);
   Values tokens(2);
-  EXPECT_EQ(message_of<InvalidArgument>([&] { corpus.copy_tokens(2, tokens); }), "[corpus] expected a range of tokens inside [0, 3), got 2 from 2");
-  EXPECT_EQ(message_of<InvalidArgument>([&] { corpus.copy_tokens(-1, tokens); }), "[corpus] expected a range of tokens inside [0, 3), got 2 from -1");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { corpus.copy_tokens(2, tokens); }), "[corpus] expected a range of tokens inside [0, 3), got 2 from 2.");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { corpus.copy_tokens(-1, tokens); }),
+            "[corpus] expected a range of tokens inside [0, 3), got 2 from -1.");
   Corpus other;
   const std::vector<int64_t> lens = {2};
-  EXPECT_EQ(message_of<InvalidArgument>([&] { other.append({.name = "a"}, lens); }), "[corpus] expected documents of 0 tokens in all, got 2");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { other.append({.name = "a"}, lens); }), "[corpus] expected documents of 0 tokens in all, got 2.");
 }
 
 }  // namespace

@@ -43,9 +43,9 @@ TEST(Permutation, LargeSizesStayInRange) {
 }
 
 TEST(Permutation, ASizeOutsideTheRangeIsRefused) {
-  EXPECT_EQ(message_of<InvalidArgument>([] { Permutation(0, 1); }), "[permutation] expected a size in [1, 2^62], got 0");
+  EXPECT_EQ(message_of<InvalidArgument>([] { Permutation(0, 1); }), "[permutation] expected a size in [1, 2^62], got 0.");
   EXPECT_EQ(message_of<InvalidArgument>([] { Permutation((int64_t{1} << 62) + 1, 1); }),
-            "[permutation] expected a size in [1, 2^62], got 4611686018427387905");
+            "[permutation] expected a size in [1, 2^62], got 4611686018427387905.");
 }
 
 }  // namespace
