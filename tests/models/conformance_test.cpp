@@ -213,7 +213,7 @@ TEST_P(Conformance, PackedDocumentsEqualSeparateDocuments) {
 TEST_P(Conformance, ARestartedRowBeginsAnew) {
   const auto tokens = random_tokens(*model_, 2, 15);
   auto state = model_->forward({.tokens = tokens}, model_->model().initial_state(2)).state;
-  state.restart_(at::tensor({true, false}));
+  state.restart_(at::tensor({1, 0}, at::kLong).to(at::kBool));
   const auto more = random_tokens(*model_, 2, 12, 4);
   const auto after = model_->forward({.tokens = more}, std::move(state));
   EXPECT_LT(difference(after.logits[0], read(more)[0]), kExact);

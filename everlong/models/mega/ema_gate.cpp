@@ -1,7 +1,5 @@
 #include "everlong/models/mega/ema_gate.h"
 
-#include <cmath>
-
 #include "everlong/nn/linear.h"
 #include "everlong/ops/ema/ema.h"
 #include "everlong/tensor/torch.h"
@@ -24,16 +22,12 @@ EmaGate::EmaGate(const Config& config) : model_dim_(config.hidden_size), bidirec
   for (int64_t n = 0; n < states; ++n) expansion_.select(1, n).add_(n % 2 == 0 ? 1.0 : -1.0);
 }
 
-EmaCoefficients EmaGate::coefficients() const {
-  const at::Tensor p = damping_.sigmoid();
-  const at::Tensor product = (p * decay_.sigmoid()).clamp_max(1.0 - 0x1p-24);
-  const at::Tensor input_weight = p * expansion_;
-  const double scale = std::sqrt(1.0 / static_cast<double>(damping_.size(1)));
-  return {.q = 1.0 - product, .c = input_weight * projection_ * scale, .input_weight = input_weight};
+ops::EmaCoefficients EmaGate::coefficients() const {
+  return ops::damped_ema_coefficients({.damping = damping_, .decay = decay_, .expansion = expansion_, .projection = projection_});
 }
 
 /// What lags of `truncation` and more add to the full filter, to be taken off.
-at::Tensor EmaGate::truncated_tail(const at::Tensor& x, const EmaCoefficients& all, int64_t first, bool reverse) const {
+at::Tensor EmaGate::truncated_tail(const at::Tensor& x, const ops::EmaCoefficients& all, int64_t first, bool reverse) const {
   const int64_t lag = *truncation_, seq_len = x.size(1);
   const at::Tensor q = all.q.narrow(0, first, model_dim_);
   const at::Tensor c = all.c.narrow(0, first, model_dim_) * (static_cast<double>(lag) * q.log()).exp();
@@ -44,7 +38,7 @@ at::Tensor EmaGate::truncated_tail(const at::Tensor& x, const EmaCoefficients& a
 
 EmaGate::Result EmaGate::forward(const at::Tensor& x, const std::optional<at::Tensor>& valid, const nn::SequencePlan& plan, const at::Tensor& state,
                                  bool cached) const {
-  const EmaCoefficients all = coefficients();
+  const ops::EmaCoefficients all = coefficients();
   const at::Tensor seen = valid ? x.masked_fill(valid->logical_not().unsqueeze(-1), 0) : x;
   const bool truncated = truncation_ && !cached && *truncation_ < x.size(1);
 

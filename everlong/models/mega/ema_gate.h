@@ -5,15 +5,9 @@
 
 #include "everlong/models/mega/config.h"
 #include "everlong/nn/sequence_plan.h"
+#include "everlong/ops/ema/damped_ema.h"
 
 namespace everlong::models::mega {
-
-/// Coefficients of the scan h_t = q h_{t-1} + x_t, y_t = sum_n c_n h_{t,n}, and the weight p beta of the published state.
-struct EmaCoefficients {
-  at::Tensor q;             ///< [K, N], K = D or 2D (second half: from the right)
-  at::Tensor c;             ///< [K, N]
-  at::Tensor input_weight;  ///< [K, N]: published state = input_weight * h
-};
 
 /// Filters the normed input with damped exponential moving averages and adds it back: silu(EMA(x) + omega x).
 /// Shapes   x [B, T, D]; state.h [B, D, N] fp32; returns [B, T, D]
@@ -30,10 +24,11 @@ class EmaGate : public torch::nn::Module {
   /// `state` undefined = nothing read; `cached` = a state is being carried, even if it is fresh.
   Result forward(const at::Tensor& x, const std::optional<at::Tensor>& valid, const nn::SequencePlan& plan, const at::Tensor& state, bool cached) const;
 
-  [[nodiscard]] EmaCoefficients coefficients() const;
+  /// Shapes  [D, N], or [2 D, N] where the second half filters from the right.
+  [[nodiscard]] ops::EmaCoefficients coefficients() const;
 
  private:
-  at::Tensor truncated_tail(const at::Tensor& x, const EmaCoefficients& coefficients, int64_t first, bool reverse) const;
+  at::Tensor truncated_tail(const at::Tensor& x, const ops::EmaCoefficients& coefficients, int64_t first, bool reverse) const;
 
   int64_t model_dim_;
   bool bidirectional_;
