@@ -92,9 +92,15 @@ TEST(AttentionWeights, WritesEveryKeyOfARowAndNothingElse) {
     for (int64_t i = 0; i < 2 * kQueries; ++i) {
       for (int64_t j = 0; j < kStride; ++j) {
         const float value = values[size_t(i * kStride + j)];
-        if (j >= kKeys) EXPECT_TRUE(std::isnan(value));
-        if (j < kKeys && j > i % kQueries) EXPECT_EQ(value, 0);
-        if (j <= std::min<int64_t>(i % kQueries, kKeys - 1)) EXPECT_GT(value, 0);
+        if (j >= kKeys) {
+          EXPECT_TRUE(std::isnan(value));
+        }
+        if (j < kKeys && j > i % kQueries) {
+          EXPECT_EQ(value, 0);
+        }
+        if (j <= std::min<int64_t>(i % kQueries, kKeys - 1)) {
+          EXPECT_GT(value, 0);
+        }
       }
     }
   }

@@ -45,9 +45,13 @@ TEST(CrossEntropy, LossesAndGradientsFollowTheirEquation) {
       for (int64_t v = 0; v < vocab_size; ++v) {
         const double logit = double(logits[size_t(i * stride + v)]) + double(bias[size_t(v)]), grad = std::exp(logit) / sum - (v == target);
         EXPECT_NEAR(grads[size_t(i * stride + v)], target == -100 ? 0 : 0.25 * grad, 1e-6);
-        if (v == target) EXPECT_NEAR(losses[size_t(i)], std::log(sum) - logit, 2e-6 * std::max(1.0, std::log(sum)));
+        if (v == target) {
+          EXPECT_NEAR(losses[size_t(i)], std::log(sum) - logit, 2e-6 * std::max(1.0, std::log(sum)));
+        }
       }
-      if (target == -100) EXPECT_EQ(losses[size_t(i)], 0);
+      if (target == -100) {
+        EXPECT_EQ(losses[size_t(i)], 0);
+      }
       for (int64_t v = vocab_size; v < stride; ++v) EXPECT_TRUE(std::isnan(grads[size_t(i * stride + v)]));
     }
   }
