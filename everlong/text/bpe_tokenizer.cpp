@@ -50,8 +50,8 @@ class BpeTokenizer final : public Tokenizer {
         raw_tokens_(added_tokens_where(definition_, false), contents_of(added_tokens_where(definition_, false), nullptr)),
         normalized_tokens_(added_tokens_where(definition_, true), contents_of(added_tokens_where(definition_, true), &normalizer_)),
         decoder_(definition_) {
-    for (const VocabularyEntry& entry : definition_.vocabulary) add_spelling(entry.spelling, entry.id);
-    for (const AddedToken& token : definition_.added_tokens) add_spelling(token.content, token.id);
+    for (const VocabularyEntry& entry : definition_.vocabulary) spellings_.add(entry.spelling, entry.id);
+    for (const AddedToken& token : definition_.added_tokens) spellings_.add(token.content, token.id);
   }
 
   [[nodiscard]] int32_t vocab_size() const override { return decoder_.vocab_size(); }
@@ -66,10 +66,7 @@ class BpeTokenizer final : public Tokenizer {
     return decoder_.bytes(id);
   }
 
-  [[nodiscard]] std::optional<int32_t> token_id(std::string_view spelling) const override {
-    const auto number = spellings_.find(spelling);
-    return number ? std::optional(spelling_ids_[*number]) : std::nullopt;
-  }
+  [[nodiscard]] std::optional<int32_t> token_id(std::string_view spelling) const override { return spellings_.find(spelling); }
 
   void decode_next(int32_t id, DecodePosition& position, std::string& bytes) const override {
     check_id(id);
@@ -126,10 +123,6 @@ class BpeTokenizer final : public Tokenizer {
     std::unique_ptr<Scratch> scratch_;
   };
 
-  void add_spelling(std::string_view spelling, int32_t id) {
-    if (spellings_.insert(spelling) == spelling_ids_.size()) spelling_ids_.push_back(id);
-  }
-
   void encode_raw(std::string_view raw, bool at_text_start, const EncodeOptions& options, Scratch& scratch, std::vector<int32_t>& ids) const {
     std::string normalized;
     if (!normalizer_.empty()) {
@@ -182,8 +175,7 @@ class BpeTokenizer final : public Tokenizer {
   PreTokenizer pre_tokenizer_;
   AddedTokenMatcher raw_tokens_, normalized_tokens_;
   TokenDecoder decoder_;
-  StringTable spellings_;
-  std::vector<int32_t> spelling_ids_;
+  SpellingIds spellings_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Scratch>> idle_;
 };

@@ -1,5 +1,7 @@
 #include "everlong/text/sentencepiece_tokenizer.h"
 
+#include <cstdlib>
+
 #include <sentencepiece_processor.h>
 
 #include "everlong/base/error.h"
@@ -34,7 +36,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     if (!status.ok()) throw FormatError({.file = std::string(file_name)}, "a SentencePiece model", io::excerpt(status.error_message(), 200));
     for (int id = 0; id < processor_.GetPieceSize(); ++id) {
       tokens_.push_back(read_token(id, file_name));
-      if (pieces_.insert(processor_.IdToPiece(id)) == piece_ids_.size()) piece_ids_.push_back(id);
+      pieces_.add(processor_.IdToPiece(id), id);
     }
   }
 
@@ -55,10 +57,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     return tokens_[static_cast<size_t>(id)].bytes;
   }
 
-  [[nodiscard]] std::optional<int32_t> token_id(std::string_view spelling) const override {
-    const auto number = pieces_.find(spelling);
-    return number ? std::optional(piece_ids_[*number]) : std::nullopt;
-  }
+  [[nodiscard]] std::optional<int32_t> token_id(std::string_view spelling) const override { return pieces_.find(spelling); }
 
   void decode_next(int32_t id, DecodePosition& position, std::string& bytes) const override {
     check_id(id);
@@ -104,8 +103,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   SentencePieceSettings settings_;
   sentencepiece::SentencePieceProcessor processor_;
   std::vector<Token> tokens_;
-  StringTable pieces_;
-  std::vector<int32_t> piece_ids_;
+  SpellingIds pieces_;
 };
 
 }  // namespace

@@ -42,4 +42,21 @@ class StringTable {
   std::string arena_;
 };
 
+/// Ids by spelling, while a vocabulary is read or asked.
+class SpellingIds {
+ public:
+  /// The first id of a spelling stays.
+  void add(std::string_view spelling, int32_t id) {
+    if (table_.insert(spelling) == ids_.size()) ids_.push_back(id);
+  }
+  [[nodiscard]] std::optional<int32_t> find(std::string_view spelling) const {
+    const auto number = table_.find(spelling);
+    return number ? std::optional(ids_[*number]) : std::nullopt;
+  }
+
+ private:
+  StringTable table_;
+  std::vector<int32_t> ids_;
+};
+
 }  // namespace everlong::text

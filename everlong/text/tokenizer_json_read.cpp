@@ -20,23 +20,6 @@ constexpr size_t kMaxAddedBytes = size_t{1} << 20;
 /// Ids may leave gaps, but tables are as long as the largest id.
 int64_t max_id(size_t tokens) { return static_cast<int64_t>(8 * tokens + 65536); }
 
-/// Spelling to id while the file is read.
-class SpellingIds {
- public:
-  void add(std::string_view spelling, int32_t id) {
-    table_.insert(spelling);
-    ids_.push_back(id);
-  }
-  [[nodiscard]] std::optional<int32_t> find(std::string_view spelling) const {
-    const auto number = table_.find(spelling);
-    return number ? std::optional(ids_[*number]) : std::nullopt;
-  }
-
- private:
-  StringTable table_;
-  std::vector<int32_t> ids_;
-};
-
 void read_vocabulary(const JsonNode& node, size_t added_count, BpeDefinition& definition, SpellingIds& ids) {
   if (!node.json().is_object() || node.json().empty()) node.refuse("an object of tokens and ids", "none");
   const int64_t limit = max_id(node.json().size() + added_count);
