@@ -29,6 +29,10 @@ void Model::check_input(const ModelInput& input, const nn::State& state) const {
   });
 }
 
+void Model::trace_hidden(const ModelInput& input, size_t layer, const at::Tensor& hidden) {
+  if (input.trace != nullptr) (*input.trace)(fmt::format("hidden.{}", layer), hidden);
+}
+
 int64_t count_parameters(const torch::nn::Module& module) {
   int64_t count = 0;
   for (const at::Tensor& parameter : module.parameters()) count += parameter.numel();

@@ -13,6 +13,7 @@
 
 #include "everlong/models/capabilities.h"
 #include "everlong/nn/state.h"
+#include "everlong/tensor/activation_checkpointing.h"
 
 namespace everlong::models {
 
@@ -85,6 +86,19 @@ class Model : public torch::nn::Module {
  protected:
   /// Checks shapes against each other and the state against the layout. Errors  as forward()
   void check_input(const ModelInput& input, const nn::State& state) const;
+
+  static void trace_hidden(const ModelInput& input, size_t layer, const at::Tensor& hidden);
+
+  /// Runs one layer of a call, recomputing its inside in the backward pass where that is switched on. The slots it leaves go to `updates`, once.
+  template <class Layer, class Call>
+  at::Tensor run_layer(const std::shared_ptr<Layer>& layer, const std::shared_ptr<const Call>& call, const at::Tensor& x,
+                       std::vector<nn::SlotUpdate>& updates) const {
+    if (!activation_checkpointing_ || call->trace != nullptr) return layer->forward(x, *call, updates);
+    return run_checkpointed(x, [layer, call, &updates](const at::Tensor& input, bool again) {
+      std::vector<nn::SlotUpdate> dropped;
+      return layer->forward(input, *call, again ? dropped : updates);
+    });
+  }
 
   nn::StateLayout layout_;
 

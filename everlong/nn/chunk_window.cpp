@@ -91,4 +91,10 @@ at::Tensor kept(const at::Tensor& slot, const at::Tensor& all, const ChunkWindow
   return next;
 }
 
+SlotUpdate kept_flags(Slot slot, const at::Tensor& slot_value, const std::optional<at::Tensor>& valid, const ChunkWindow& window, const SequencePlan& plan,
+                      at::Device device) {
+  const at::Tensor flags = valid ? *valid : at::ones({plan.batch_size, plan.seq_len}, at::TensorOptions(at::kBool).device(device));
+  return {.slot = slot, .value = kept(slot_value, with_past(slot_value, flags, window), window, plan)};
+}
+
 }  // namespace everlong::nn

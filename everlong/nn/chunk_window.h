@@ -17,12 +17,6 @@
 
 namespace everlong::nn {
 
-/// A slot and its value after the call.
-struct SlotUpdate {
-  Slot slot;
-  at::Tensor value;
-};
-
 /// What one call sees of the past, the same for all layers.
 struct ChunkWindow {
   int64_t chunk_size = 0;             ///< C; 0 = one chunk without end
@@ -44,5 +38,9 @@ at::Tensor with_past(const at::Tensor& slot, const at::Tensor& fresh, const Chun
 
 /// What the next call needs. Shapes  slot as above; all [B, P + T, ...] from with_past(); returns [B, C, ...], or [B, longest row, ...] where C = 0
 at::Tensor kept(const at::Tensor& slot, const at::Tensor& all, const ChunkWindow& window, const SequencePlan& plan);
+
+/// The flags of the keys to keep, as an update of their slot: false = padding. Shapes  slot_value, valid as above
+SlotUpdate kept_flags(Slot slot, const at::Tensor& slot_value, const std::optional<at::Tensor>& valid, const ChunkWindow& window, const SequencePlan& plan,
+                      at::Device device);
 
 }  // namespace everlong::nn

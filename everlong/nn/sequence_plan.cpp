@@ -48,8 +48,9 @@ std::vector<std::vector<int64_t>> SequencePlan::document_starts() const {
   return starts;
 }
 
-SequencePlan plan_sequence(int64_t batch_size, int64_t seq_len, const std::vector<int64_t>& start_position, const std::optional<at::Tensor>& valid,
+SequencePlan plan_sequence(int64_t batch_size, int64_t seq_len, const State& state, const std::optional<at::Tensor>& valid,
                            const std::optional<at::Tensor>& document_ids) {
+  const auto start_position = state.empty() ? std::vector<int64_t>(static_cast<size_t>(batch_size), 0) : state.positions();
   SequencePlan plan{.batch_size = batch_size, .seq_len = seq_len, .start_position = start_position, .end_position = start_position};
   if (valid) require_shape("forward", "valid", *valid, "[B, T]", {batch_size, seq_len});
   if (document_ids) require_shape("forward", "document_ids", *document_ids, "[B, T]", {batch_size, seq_len});

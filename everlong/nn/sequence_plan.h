@@ -7,6 +7,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "everlong/nn/state.h"
+
 namespace everlong::nn {
 
 /// A run of tokens of one document within one row of a call.
@@ -33,10 +35,10 @@ struct SequencePlan {
   [[nodiscard]] std::vector<std::vector<int64_t>> document_starts() const;
 };
 
-/// Plans a call of B x T tokens.
+/// Plans a call of B x T tokens that continues `state`; an empty one means that every row starts here.
 /// Shapes   valid [B, T] bool or none; document_ids [B, T] int64 or none: a change from one token to the next begins a document
 /// Errors   InvalidArgument if a shape disagrees
-SequencePlan plan_sequence(int64_t batch_size, int64_t seq_len, const std::vector<int64_t>& start_position, const std::optional<at::Tensor>& valid,
+SequencePlan plan_sequence(int64_t batch_size, int64_t seq_len, const State& state, const std::optional<at::Tensor>& valid,
                            const std::optional<at::Tensor>& document_ids);
 
 }  // namespace everlong::nn

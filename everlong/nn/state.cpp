@@ -63,6 +63,17 @@ State StateLayout::assemble(std::vector<at::Tensor> tensors, at::Tensor position
   return state;
 }
 
+State StateLayout::next(std::vector<SlotUpdate> updates, const std::vector<int64_t>& positions) const {
+  State state;
+  state.tensors_.resize(slots_.size());
+  for (SlotUpdate& update : updates) state[update.slot] = std::move(update.value);
+  for (size_t i = 0; i < slots_.size(); ++i)
+    if (!state.tensors_[i].defined()) throw StateError({.where = slots_[i].name, .expected = "a value after the call", .got = "none"});
+  state.set_positions(positions);
+  state.owner_ = owner_;
+  return state;
+}
+
 void StateLayout::check(const State& state) const {
   if (state.owner_ != owner_)
     throw StateError({.where = "state",

@@ -31,6 +31,12 @@ struct SlotSpec {
 /// Names a slot of a StateLayout; cheap to copy, meaningless for another layout.
 enum class Slot : int32_t {};
 
+/// A slot and its value after a call.
+struct SlotUpdate {
+  Slot slot;
+  at::Tensor value;
+};
+
 class State;
 
 /// The schema of a model's state: known before any tensor exists.
@@ -50,6 +56,9 @@ class StateLayout {
   /// Puts a state together from tensors in the order of slots().
   /// Errors   StateError if a tensor's shape or dtype is not the slot's
   [[nodiscard]] State assemble(std::vector<at::Tensor> tensors, at::Tensor position) const;
+
+  /// The state after a call that updated every slot. Errors  StateError if a slot was left out
+  [[nodiscard]] State next(std::vector<SlotUpdate> updates, const std::vector<int64_t>& positions) const;
 
   /// Checks that `state` was made by this layout. Errors  StateError with both owners or the first slot that differs
   void check(const State& state) const;

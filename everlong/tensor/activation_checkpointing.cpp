@@ -9,7 +9,7 @@
 namespace everlong {
 namespace {
 
-using Body = std::function<at::Tensor(const at::Tensor&)>;
+using Body = std::function<at::Tensor(const at::Tensor&, bool again)>;
 
 at::Generator default_generator(const at::Tensor& on) { return at::globalContext().defaultGenerator(on.device()); }
 
@@ -40,7 +40,7 @@ class Checkpointed : public torch::autograd::Function<Checkpointed> {
     context->save_for_backward({input, default_generator(input).get_state()});
     context->saved_data["body"] = c10::IValue::make_capsule(c10::make_intrusive<BodyHolder>(body));
     const at::NoGradGuard no_grad;
-    return body(input);
+    return body(input, false);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, const torch::autograd::variable_list& gradients) {
@@ -51,7 +51,7 @@ class Checkpointed : public torch::autograd::Function<Checkpointed> {
     {
       const GeneratorReplay replay(default_generator(input), saved[1]);
       const at::AutoGradMode grad_mode(true);
-      output = holder->body(input);
+      output = holder->body(input, true);
     }
     torch::autograd::backward({output}, {gradients[0]});
     return {input.grad(), at::Tensor(), at::Tensor()};
@@ -60,8 +60,8 @@ class Checkpointed : public torch::autograd::Function<Checkpointed> {
 
 }  // namespace
 
-at::Tensor run_checkpointed(const at::Tensor& input, std::function<at::Tensor(const at::Tensor&)> body) {
-  if (!at::GradMode::is_enabled()) return body(input);
+at::Tensor run_checkpointed(const at::Tensor& input, std::function<at::Tensor(const at::Tensor&, bool again)> body) {
+  if (!at::GradMode::is_enabled()) return body(input, false);
   return Checkpointed::apply(input, at::zeros({}, at::kFloat).requires_grad_(true), std::move(body));
 }
 

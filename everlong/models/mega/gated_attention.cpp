@@ -24,8 +24,8 @@ std::shared_ptr<nn::Linear> make_linear(int64_t in, int64_t out, double std) {
   return linear;
 }
 
-GatedAttention::GatedAttention(const Config& config, nn::StateLayout& layout, const std::string& state_prefix)
-    : config_(config), streams_(config.is_decoder && !config.bidirectional) {
+GatedAttention::GatedAttention(const Config& config, nn::StateLayout& layout, int64_t layer)
+    : config_(config), layer_(layer), streams_(config.is_decoder && !config.bidirectional) {
   const int64_t D = config.hidden_size, U = config.intermediate_size, Z = config.shared_representation_size;
   norm_ = register_module("norm", std::make_shared<nn::Norm>(norm_type(config), D, config.norm_affine));
   ema_ = register_module("ema", std::make_shared<EmaGate>(config));
@@ -38,9 +38,10 @@ GatedAttention::GatedAttention(const Config& config, nn::StateLayout& layout, co
   qk_offset_ = register_parameter("qk_offset", at::zeros({2, Z}, at::kFloat));
   if (!streams_) return;
   const int64_t C = config.attention_chunk();
-  ema_slot_ = layout.add({.name = state_prefix + ".ema.h", .shape = {D, config.ema_projection_size}});
-  key_slot_ = layout.add({.name = state_prefix + ".key", .shape = {C, Z}, .kind = nn::SlotKind::cache, .grows = C == 0});
-  value_slot_ = layout.add({.name = state_prefix + ".value", .shape = {C, U}, .kind = nn::SlotKind::cache, .grows = C == 0});
+  const std::string prefix = fmt::format("layers.{}", layer);
+  ema_slot_ = layout.add({.name = prefix + ".ema.h", .shape = {D, config.ema_projection_size}});
+  key_slot_ = layout.add({.name = prefix + ".key", .shape = {C, Z}, .kind = nn::SlotKind::cache, .grows = C == 0});
+  value_slot_ = layout.add({.name = prefix + ".value", .shape = {C, U}, .kind = nn::SlotKind::cache, .grows = C == 0});
 }
 
 at::Tensor GatedAttention::drop(const at::Tensor& x, double p) const {
@@ -62,8 +63,7 @@ at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, s
   const at::Tensor normed = config_.normalize_before_mega ? norm_->forward(x) : x;
   const at::Tensor value = nn::activate(config_.activation, value_proj_->forward(normed));
 
-  const at::Tensor carried = call.state != nullptr ? (*call.state)[ema_slot_] : at::Tensor();
-  const auto smoothed = ema_->forward(normed, call.valid, call.plan, carried, call.state != nullptr);
+  const auto smoothed = ema_->forward(normed, call.valid, call.plan, call.slot(ema_slot_), !call.state.empty());
   if (streams_) updates.push_back({ema_slot_, smoothed.state});
 
   const auto mixed = mixed_proj_->forward(drop(smoothed.output, config_.dropout_prob)).split_with_sizes({D, Z + U, D}, -1);
@@ -80,8 +80,7 @@ at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, s
 
 at::Tensor GatedAttention::attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call,
                                   std::vector<nn::SlotUpdate>& updates) {
-  const at::Tensor key_past = call.state != nullptr ? (*call.state)[key_slot_] : at::Tensor();
-  const at::Tensor value_past = call.state != nullptr ? (*call.state)[value_slot_] : at::Tensor();
+  const at::Tensor key_past = call.slot(key_slot_), value_past = call.slot(value_slot_);
   const at::Tensor keys = nn::with_past(key_past, key, call.window), values = nn::with_past(value_past, value, call.window);
   const at::Tensor bias = relative_bias_->forward(call.window.longest);
   if (call.trace != nullptr) trace_weights(query, keys, bias, call);
@@ -104,7 +103,7 @@ void GatedAttention::trace_weights(const at::Tensor& query, const at::Tensor& ke
     at::Tensor rows = piece.row < 0 ? unit : unit.narrow(0, piece.row, 1);
     rows.narrow(1, piece.key_begin, piece.key_len).copy_(at::eye(piece.key_len, span, key.options()).unsqueeze(0));
   }
-  (*call.trace)(fmt::format("attention.{}", call.layer), ops::chunk_attention(query, key, unit, bias, call.window.pieces, attention_options(call, 0.0)));
+  (*call.trace)(fmt::format("attention.{}", layer_), ops::chunk_attention(query, key, unit, bias, call.window.pieces, attention_options(call, 0.0)));
 }
 
 FeedForward::FeedForward(const Config& config) : config_(config) {

@@ -18,12 +18,13 @@ namespace everlong::models::mega {
 
 /// What every layer of one call shares.
 struct LayerCall {
-  const nn::SequencePlan& plan;
-  const nn::ChunkWindow& window;
-  const std::optional<at::Tensor>& valid;  ///< [B, T] bool
-  const nn::State* state;                  ///< null: the sequences start here and nothing is carried out
-  const Trace* trace;
-  int64_t layer;
+  nn::SequencePlan plan;
+  nn::ChunkWindow window;
+  std::optional<at::Tensor> valid;  ///< [B, T] bool
+  nn::State state;                  ///< before the call; empty: the sequences start here and the call has the whole of them
+  const Trace* trace = nullptr;
+
+  [[nodiscard]] at::Tensor slot(nn::Slot slot) const { return state.empty() ? at::Tensor() : state[slot]; }
 };
 
 /// Moving-average gated attention, the first half of a MEGA block.
@@ -32,7 +33,7 @@ struct LayerCall {
 /// Source   MEGA, arXiv 2209.10655, section 3; specification 2.8. Exact.
 class GatedAttention : public torch::nn::Module {
  public:
-  GatedAttention(const Config& config, nn::StateLayout& layout, const std::string& state_prefix);
+  GatedAttention(const Config& config, nn::StateLayout& layout, int64_t layer);
   at::Tensor forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
 
   [[nodiscard]] const EmaGate& ema() const { return *ema_; }
@@ -47,6 +48,7 @@ class GatedAttention : public torch::nn::Module {
   [[nodiscard]] ops::ChunkAttentionOptions attention_options(const LayerCall& call, double dropout) const;
 
   Config config_;
+  int64_t layer_;
   std::shared_ptr<nn::Norm> norm_;
   std::shared_ptr<EmaGate> ema_;
   std::shared_ptr<nn::Linear> value_proj_, mixed_proj_, output_proj_;

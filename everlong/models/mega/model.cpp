@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 
 #include "everlong/base/error.h"
-#include "everlong/tensor/activation_checkpointing.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::models::mega {
 
-Block::Block(const Config& config, nn::StateLayout& layout, const std::string& state_prefix) {
-  attention_ = register_module("attention", std::make_shared<GatedAttention>(config, layout, state_prefix));
+Block::Block(const Config& config, nn::StateLayout& layout, int64_t layer) {
+  attention_ = register_module("attention", std::make_shared<GatedAttention>(config, layout, layer));
   if (config.use_normalized_ffn) ffn_ = register_module("ffn", std::make_shared<FeedForward>(config));
 }
 
@@ -32,7 +31,7 @@ MegaModel::MegaModel(const Config& config) : config_(config) {
   }
   const auto layers = std::make_shared<torch::nn::Module>();
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    blocks_.push_back(std::make_shared<Block>(config, layout_, fmt::format("layers.{}", i)));
+    blocks_.push_back(std::make_shared<Block>(config, layout_, i));
     layers->register_module(fmt::format("{}", i), blocks_.back());
   }
   register_module("layers", layers);
@@ -55,46 +54,26 @@ at::Tensor MegaModel::embed(const ModelInput& input) const {
   return x + token_type_embedding_->forward(types, compute_dtype());
 }
 
-at::Tensor MegaModel::run_block(size_t index, const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
-  if (!activation_checkpointing()) return blocks_[index]->forward(x, call, updates);
-  bool first_run = true;
-  return run_checkpointed(x, [block = blocks_[index], call, first_run, &updates, plan = call.plan, window = call.window,
-                              valid = call.valid](const at::Tensor& again) mutable {
-    // The second run happens after this call has returned: it reads copies, and what it would carry out is dropped.
-    std::vector<nn::SlotUpdate> dropped;
-    const LayerCall copied{.plan = plan, .window = window, .valid = valid, .state = call.state, .trace = nullptr, .layer = call.layer};
-    const at::Tensor y = block->forward(again, first_run ? call : copied, first_run ? updates : dropped);
-    first_run = false;
-    return y;
-  });
-}
-
 ModelOutput MegaModel::forward(const ModelInput& input, nn::State state) {
   check_input(input, state);
   const int64_t batch_size = input.tokens.size(0), seq_len = input.tokens.size(1);
-  const bool cached = !state.empty();
-  const auto valid = input.valid ? std::optional<at::Tensor>(input.valid->to(at::kBool)) : std::nullopt;
-  const auto start = cached ? state.positions() : std::vector<int64_t>(static_cast<size_t>(batch_size), 0);
-  const auto plan = nn::plan_sequence(batch_size, seq_len, start, valid, input.document_ids);
-  const auto window = nn::plan_window(plan, config_.attention_chunk(), valid, cached ? state[valid_slot_] : at::Tensor());
+  const auto call = std::make_shared<LayerCall>();
+  if (input.valid) call->valid = input.valid->to(at::kBool);
+  call->plan = nn::plan_sequence(batch_size, seq_len, state, call->valid, input.document_ids);
+  call->state = std::move(state);
+  call->window = nn::plan_window(call->plan, config_.attention_chunk(), call->valid, call->slot(valid_slot_));
+  call->trace = input.trace;
 
   at::Tensor x = embed(input);
-  if (input.trace != nullptr) (*input.trace)("hidden.0", x);
+  trace_hidden(input, 0, x);
   std::vector<nn::SlotUpdate> updates;
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    const LayerCall call{.plan = plan, .window = window, .valid = valid, .state = cached ? &state : nullptr, .trace = input.trace, .layer = static_cast<int64_t>(i)};
-    x = run_block(i, x, call, updates);
-    if (input.trace != nullptr) (*input.trace)(fmt::format("hidden.{}", i + 1), x);
+    x = run_layer<Block, LayerCall>(blocks_[i], call, x, updates);
+    trace_hidden(input, i + 1, x);
   }
-
   if (capabilities().streaming != Streaming::exact) return {.hidden = x, .state = {}};
-  const at::Tensor flags = valid ? *valid : at::ones({batch_size, seq_len}, x.options().dtype(at::kBool));
-  const at::Tensor past_flags = cached ? state[valid_slot_] : at::Tensor();
-  updates.push_back({valid_slot_, nn::kept(past_flags, nn::with_past(past_flags, flags, window), window, plan)});
-  if (!cached) state = initial_state(batch_size);
-  for (nn::SlotUpdate& update : updates) state[update.slot] = std::move(update.value);
-  state.set_positions(plan.end_position);
-  return {.hidden = x, .state = std::move(state)};
+  updates.push_back(nn::kept_flags(valid_slot_, call->slot(valid_slot_), call->valid, call->window, call->plan, x.device()));
+  return {.hidden = x, .state = layout_.next(std::move(updates), call->plan.end_position)};
 }
 
 std::vector<NamedTensor> MegaModel::public_state(const nn::State& state) const {

@@ -11,7 +11,7 @@ namespace everlong::models::mega {
 /// One block: gated attention, then the feed-forward network where the configuration has one.
 class Block : public torch::nn::Module {
  public:
-  Block(const Config& config, nn::StateLayout& layout, const std::string& state_prefix);
+  Block(const Config& config, nn::StateLayout& layout, int64_t layer);
   at::Tensor forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
   [[nodiscard]] const GatedAttention& attention() const { return *attention_; }
 
@@ -41,7 +41,6 @@ class MegaModel final : public Model {
 
  private:
   at::Tensor embed(const ModelInput& input) const;
-  at::Tensor run_block(size_t index, const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
 
   Config config_;
   std::shared_ptr<nn::Embedding> embedding_, token_type_embedding_;

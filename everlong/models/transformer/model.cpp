@@ -6,7 +6,6 @@
 
 #include "everlong/nn/activation.h"
 #include "everlong/nn/norm.h"
-#include "everlong/tensor/activation_checkpointing.h"
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/torch.h"
 
@@ -80,8 +79,7 @@ at::Tensor Block::attend(const at::Tensor& x, const LayerCall& call, std::vector
   const at::Tensor key = rotate(heads(k_proj_->forward(x)).transpose(1, 2), call.cosine, call.sine).transpose(1, 2);
   const at::Tensor value = heads(v_proj_->forward(x));
 
-  const at::Tensor key_past = call.state != nullptr ? (*call.state)[key_slot_] : at::Tensor();
-  const at::Tensor value_past = call.state != nullptr ? (*call.state)[value_slot_] : at::Tensor();
+  const at::Tensor key_past = call.slot(key_slot_), value_past = call.slot(value_slot_);
   const at::Tensor keys = nn::with_past(key_past, key, call.window), values = nn::with_past(value_past, value, call.window);
   updates.push_back({key_slot_, nn::kept(key_past, keys, call.window, call.plan)});
   updates.push_back({value_slot_, nn::kept(value_past, values, call.window, call.plan)});
@@ -115,51 +113,36 @@ TransformerModel::TransformerModel(const Config& config) : config_(config) {
   valid_slot_ = layout_.add({.name = "key_valid", .shape = {0}, .kind = nn::SlotKind::flag, .grows = true});
 }
 
-at::Tensor TransformerModel::run_block(size_t index, const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
-  if (!activation_checkpointing()) return blocks_[index]->forward(x, call, updates);
-  bool first_run = true;
-  return run_checkpointed(x, [block = blocks_[index], call, first_run, &updates, plan = call.plan, window = call.window, cosine = call.cosine,
-                              sine = call.sine, mask = call.mask](const at::Tensor& again) mutable {
-    std::vector<nn::SlotUpdate> dropped;
-    const LayerCall copied{.plan = plan, .window = window, .cosine = cosine, .sine = sine, .mask = mask, .state = call.state};
-    const at::Tensor y = block->forward(again, first_run ? call : copied, first_run ? updates : dropped);
-    first_run = false;
-    return y;
-  });
+void TransformerModel::set_positions(LayerCall& call, at::Device device) const {
+  const int64_t half = config_.head_width() / 2;
+  const at::Tensor frequencies = (at::arange(half, at::kDouble) * (-std::log(config_.rope_theta) / static_cast<double>(half))).exp();
+  const at::Tensor angles = (token_positions(call.plan).unsqueeze(-1) * frequencies).unsqueeze(1);
+  const at::ScalarType wide = accumulate_dtype(compute_dtype());
+  call.cosine = angles.cos().to(device, wide);
+  call.sine = angles.sin().to(device, wide);
+  call.mask = visibility(call.plan, call.window, device);
 }
 
 ModelOutput TransformerModel::forward(const ModelInput& input, nn::State state) {
   check_input(input, state);
   const int64_t batch_size = input.tokens.size(0), seq_len = input.tokens.size(1);
-  const at::Device device = input.tokens.device();
-  const bool cached = !state.empty();
-  const auto valid = input.valid ? std::optional<at::Tensor>(input.valid->to(at::kBool)) : std::nullopt;
-  const auto start = cached ? state.positions() : std::vector<int64_t>(static_cast<size_t>(batch_size), 0);
-  const auto plan = nn::plan_sequence(batch_size, seq_len, start, valid, input.document_ids);
-  const auto window = nn::plan_window(plan, 0, valid, cached ? state[valid_slot_] : at::Tensor());
-
-  const int64_t half = config_.head_width() / 2;
-  const at::Tensor frequencies = (at::arange(half, at::kDouble) * (-std::log(config_.rope_theta) / static_cast<double>(half))).exp();
-  const at::Tensor angles = (token_positions(plan).unsqueeze(-1) * frequencies).unsqueeze(1);
-  const at::ScalarType wide = accumulate_dtype(compute_dtype());
-  const at::Tensor cosine = angles.cos().to(device, wide), sine = angles.sin().to(device, wide);
-  const auto mask = visibility(plan, window, device);
+  const auto call = std::make_shared<LayerCall>();
+  if (input.valid) call->valid = input.valid->to(at::kBool);
+  call->plan = nn::plan_sequence(batch_size, seq_len, state, call->valid, input.document_ids);
+  call->state = std::move(state);
+  call->window = nn::plan_window(call->plan, 0, call->valid, call->slot(valid_slot_));
+  call->trace = input.trace;
+  set_positions(*call, input.tokens.device());
 
   at::Tensor x = embedding_->forward(input.tokens, compute_dtype());
-  if (input.trace != nullptr) (*input.trace)("hidden.0", x);
+  trace_hidden(input, 0, x);
   std::vector<nn::SlotUpdate> updates;
-  const LayerCall call{.plan = plan, .window = window, .cosine = cosine, .sine = sine, .mask = mask, .state = cached ? &state : nullptr};
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    x = run_block(i, x, call, updates);
-    if (input.trace != nullptr) (*input.trace)(fmt::format("hidden.{}", i + 1), x);
+    x = run_layer<Block, LayerCall>(blocks_[i], call, x, updates);
+    trace_hidden(input, i + 1, x);
   }
-  const at::Tensor flags = valid ? *valid : at::ones({batch_size, seq_len}, at::TensorOptions(at::kBool).device(device));
-  const at::Tensor past_flags = cached ? state[valid_slot_] : at::Tensor();
-  updates.push_back({valid_slot_, nn::kept(past_flags, nn::with_past(past_flags, flags, window), window, plan)});
-  if (!cached) state = initial_state(batch_size);
-  for (nn::SlotUpdate& update : updates) state[update.slot] = std::move(update.value);
-  state.set_positions(plan.end_position);
-  return {.hidden = nn::rms_norm(x, norm_, config_.rms_norm_eps), .state = std::move(state)};
+  updates.push_back(nn::kept_flags(valid_slot_, call->slot(valid_slot_), call->valid, call->window, call->plan, x.device()));
+  return {.hidden = nn::rms_norm(x, norm_, config_.rms_norm_eps), .state = layout_.next(std::move(updates), call->plan.end_position)};
 }
 
 }  // namespace everlong::models::transformer

@@ -12,12 +12,15 @@ namespace everlong::models::transformer {
 
 /// What every layer of one call shares.
 struct LayerCall {
-  const nn::SequencePlan& plan;
-  const nn::ChunkWindow& window;
-  const at::Tensor& cosine;               ///< [B or 1, 1, T, K / 2] of the tokens' positions
-  const at::Tensor& sine;
-  const std::optional<at::Tensor>& mask;  ///< [B, 1, T, P + T] bool: true = visible; none where plain causality or everything is meant
-  const nn::State* state;
+  nn::SequencePlan plan;
+  nn::ChunkWindow window;
+  std::optional<at::Tensor> valid;  ///< [B, T] bool
+  at::Tensor cosine, sine;          ///< [B or 1, 1, T, K / 2] of the tokens' positions
+  std::optional<at::Tensor> mask;   ///< [B, 1, T, P + T] bool: true = visible; none where plain causality or everything is meant
+  nn::State state;                  ///< before the call; may be empty
+  const Trace* trace = nullptr;
+
+  [[nodiscard]] at::Tensor slot(nn::Slot slot) const { return state.empty() ? at::Tensor() : state[slot]; }
 };
 
 /// One pre-norm block: grouped-query attention with rotary positions, then SwiGLU.
@@ -50,7 +53,7 @@ class TransformerModel final : public Model {
   [[nodiscard]] at::Tensor embedding_weight() const override { return embedding_->weight; }
 
  private:
-  at::Tensor run_block(size_t index, const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
+  void set_positions(LayerCall& call, at::Device device) const;
 
   Config config_;
   std::shared_ptr<nn::Embedding> embedding_;
