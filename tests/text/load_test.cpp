@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include "everlong/base/error.h"
+#include "everlong/base/rng.h"
+#include "everlong/text/sentencepiece_tokenizer.h"
 #include "everlong/text/tokenizer.h"
 #include "tests/support/files.h"
 
@@ -136,6 +138,24 @@ TEST(LoadTokenizer, TruncatedSentencePieceModelsAreRefusedOrWork) {
     }
   }
   EXPECT_GT(refused, 50);
+}
+
+TEST(LoadTokenizer, DamagedSentencePieceModelsAreRefusedOrWork) {
+  const std::string model = testing::read_text(source_path("tests/data/text/bpe_bytes.model"));
+  CounterRng rng(1, 0);
+  int refused = 0;
+  for (int round = 0; round < 1500; ++round) {
+    std::string damaged = model;
+    for (uint64_t i = 1 + rng.next_below(3); i > 0; --i) damaged[rng.next_below(damaged.size())] = static_cast<char>(rng.next_below(256));
+    try {
+      const auto tokenizer = make_sentencepiece_tokenizer(damaged, "damaged.model");
+      (void)tokenizer->decode(tokenizer->encode("Hello caf\u00e9 world 12 \xff  x"));
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 100);
+  EXPECT_LT(refused, 1500);
 }
 
 TEST(LoadTokenizer, SentencePieceTriesThatPointOutsideAreRefused) {
