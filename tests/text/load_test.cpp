@@ -158,6 +158,15 @@ TEST(LoadTokenizer, DamagedSentencePieceModelsAreRefusedOrWork) {
   EXPECT_LT(refused, 1500);
 }
 
+TEST(LoadTokenizer, SentencePiecesThatNoTrieCanHoldAreRefused) {
+  // One more piece, of the text "", then of the text "\0", with score 0.
+  using std::string_literals::operator""s;
+  const std::string model = testing::read_text(source_path("tests/data/text/unigram_nfkc.model"));
+  for (const std::string& piece : {"\x0a\x07\x0a\x00\x15\x00\x00\x00\x00"s, "\x0a\x08\x0a\x01\x00\x15\x00\x00\x00\x00"s}) {
+    EXPECT_THROW((void)make_sentencepiece_tokenizer(model + piece, "odd.model"), FormatError);
+  }
+}
+
 TEST(LoadTokenizer, SentencePieceTriesThatPointOutsideAreRefused) {
   std::string model = testing::read_text(source_path("tests/data/text/unigram_nfkc.model"));
   const TemporaryFolder folder;
