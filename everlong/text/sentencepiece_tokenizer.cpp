@@ -1,6 +1,8 @@
 #include "everlong/text/sentencepiece_tokenizer.h"
 
 #include <cstdlib>
+#include <exception>
+#include <new>
 
 #include <sentencepiece_processor.h>
 
@@ -32,8 +34,7 @@ class SentencePieceTokenizer final : public Tokenizer {
  public:
   SentencePieceTokenizer(std::string model, std::string_view file_name) : model_(std::move(model)) {
     settings_ = check_sentencepiece_model(model_, file_name);
-    const auto status = processor_.LoadFromSerializedProto(model_);
-    if (!status.ok()) throw FormatError({.file = std::string(file_name)}, "a SentencePiece model", io::excerpt(status.error_message(), 200));
+    load(file_name);
     for (int id = 0; id < processor_.GetPieceSize(); ++id) {
       tokens_.push_back(read_token(id, file_name));
       pieces_.add(processor_.IdToPiece(id), id);
@@ -86,6 +87,21 @@ class SentencePieceTokenizer final : public Tokenizer {
     std::string bytes;
     bool begins_with_marker = false;
   };
+
+  /// The library reports some faults as a status and some, from the trie it builds, as exceptions of its own.
+  void load(std::string_view file_name) {
+    std::string fault;
+    try {
+      const auto status = processor_.LoadFromSerializedProto(model_);
+      if (status.ok()) return;
+      fault = status.error_message();
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception& exception) {
+      fault = exception.what();
+    }
+    throw FormatError({.file = std::string(file_name)}, "a SentencePiece model", io::excerpt(fault, 200));
+  }
 
   Token read_token(int id, std::string_view file_name) const {
     if (processor_.IsControl(id)) return {};

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include "everlong/base/error.h"
+#include "everlong/base/rng.h"
+#include "everlong/text/sentencepiece_tokenizer.h"
 #include "everlong/text/tokenizer.h"
 #include "tests/support/files.h"
 
@@ -136,6 +138,33 @@ TEST(LoadTokenizer, TruncatedSentencePieceModelsAreRefusedOrWork) {
     }
   }
   EXPECT_GT(refused, 50);
+}
+
+TEST(LoadTokenizer, DamagedSentencePieceModelsAreRefusedOrWork) {
+  const std::string model = testing::read_text(source_path("tests/data/text/bpe_bytes.model"));
+  CounterRng rng(1, 0);
+  int refused = 0;
+  for (int round = 0; round < 1500; ++round) {
+    std::string damaged = model;
+    for (uint64_t i = 1 + rng.next_below(3); i > 0; --i) damaged[rng.next_below(damaged.size())] = static_cast<char>(rng.next_below(256));
+    try {
+      const auto tokenizer = make_sentencepiece_tokenizer(damaged, "damaged.model");
+      (void)tokenizer->decode(tokenizer->encode("Hello caf\u00e9 world 12 \xff  x"));
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 100);
+  EXPECT_LT(refused, 1500);
+}
+
+TEST(LoadTokenizer, SentencePiecesThatNoTrieCanHoldAreRefused) {
+  // One more piece, of the text "", then of the text "\0", with score 0.
+  using std::string_literals::operator""s;
+  const std::string model = testing::read_text(source_path("tests/data/text/unigram_nfkc.model"));
+  for (const std::string& piece : {"\x0a\x07\x0a\x00\x15\x00\x00\x00\x00"s, "\x0a\x08\x0a\x01\x00\x15\x00\x00\x00\x00"s}) {
+    EXPECT_THROW((void)make_sentencepiece_tokenizer(model + piece, "odd.model"), FormatError);
+  }
 }
 
 TEST(LoadTokenizer, SentencePieceTriesThatPointOutsideAreRefused) {

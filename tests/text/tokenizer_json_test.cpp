@@ -151,6 +151,14 @@ TEST(TokenizerJson, LongWordsAreNotQuadratic) {
   EXPECT_EQ(tokenizer->decode(ids), text);
 }
 
+TEST(TokenizerJson, NeighboursOfADroppedCharacterMeet) {
+  json definition = smallest();
+  definition["model"] = json::parse(R"({"type": "BPE", "vocab": {"▁": 0, "▁▁": 1, "a": 2}, "merges": ["▁ ▁"]})");
+  definition["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", "never"}, {"split", false}};
+  const auto tokenizer = make_bpe_tokenizer(read_tokenizer_json(definition.dump(), "t.json"));
+  EXPECT_EQ(tokenizer->encode("a x a"), (std::vector<int32_t>{2, 1, 2}));
+}
+
 TEST(TokenizerJson, InvalidBytesRoundTrip) {
   const auto llama = load_tokenizer(testing::source_path("tests/data/text/llama.json"));
   const auto gpt2 = load_tokenizer(testing::source_path("assets/gpt2"));
