@@ -1,5 +1,6 @@
 #include "everlong/nn/norm.h"
 
+#include "everlong/ops/gates/gates.h"
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/torch.h"
 
@@ -18,12 +19,6 @@ Norm::Norm(NormType type, int64_t model_dim, bool affine, double eps) : type_(ty
   }
 }
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  const at::Tensor wide = x.to(accumulate_dtype(x.scalar_type()));
-  const at::Tensor normed = wide * at::rsqrt(wide.square().mean(-1, true) + eps);
-  return (weight.defined() ? normed * weight : normed).to(x.scalar_type());
-}
-
 at::Tensor Norm::batch_norm(const at::Tensor& x) {
   const at::Tensor flat = x.reshape({-1, model_dim_}).to(accumulate_dtype(x.scalar_type()));
   if (is_training()) num_batches_tracked_ += 1;
@@ -37,8 +32,8 @@ at::Tensor Norm::forward(const at::Tensor& x) {
       const at::Tensor wide = x.to(accumulate_dtype(x.scalar_type()));
       return at::layer_norm(wide, {model_dim_}, weight_, bias_, eps_).to(x.scalar_type());
     }
-    case NormType::scalenorm: return rms_norm(x, scale_, eps_);
-    case NormType::rmsnorm: return rms_norm(x, weight_, eps_);
+    case NormType::scalenorm: return ops::rms_norm(x, scale_, eps_);
+    case NormType::rmsnorm: return ops::rms_norm(x, weight_, eps_);
     case NormType::rmsnorm_weight_only: return weight_.defined() ? (x * weight_).to(x.scalar_type()) : x;
     case NormType::batchnorm: return batch_norm(x);
   }

@@ -33,7 +33,4 @@ class Norm : public torch::nn::Module {
   at::Tensor running_mean_, running_var_, num_batches_tracked_;
 };
 
-/// Root-mean-square norm over the last axis; `weight` [D], [1] or undefined. Statistics in fp32 or better.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
-
 }  // namespace everlong::nn

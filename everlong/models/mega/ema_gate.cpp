@@ -2,6 +2,7 @@
 
 #include "everlong/nn/linear.h"
 #include "everlong/ops/ema/ema.h"
+#include "everlong/ops/gates/gates.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::models::mega {
@@ -51,7 +52,7 @@ EmaGate::Result EmaGate::forward(const at::Tensor& x, const std::optional<at::Te
     y = y + ops::ema(seen, q, c, {.reverse = true}).output;
     if (truncated) y = y - truncated_tail(seen, all, model_dim_, true);
   }
-  return {.output = at::silu(y + x * residual_.to(x.scalar_type())), .state = bidirectional_ ? at::Tensor() : h};
+  return {.output = ops::silu_residual(y, x, residual_), .state = bidirectional_ ? at::Tensor() : h};
 }
 
 }  // namespace everlong::models::mega

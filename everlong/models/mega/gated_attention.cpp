@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "everlong/ops/gates/gates.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::models::mega {
@@ -66,16 +67,22 @@ at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, s
   const auto smoothed = ema_->forward(normed, call.valid, call.plan, call.slot(ema_slot_), !call.state.empty());
   if (streams_) updates.push_back({ema_slot_, smoothed.state});
 
-  const auto mixed = mixed_proj_->forward(drop(smoothed.output, config_.dropout_prob)).split_with_sizes({D, Z + U, D}, -1);
-  const at::Tensor update = mixed[0].sigmoid();
-  const auto shared = at::silu(mixed[1]).split_with_sizes({Z, U}, -1);
+  const auto mixed = mixed_proj_->forward(drop(smoothed.output, config_.dropout_prob)).split_with_sizes({D, Z, U, D}, -1);
+  const at::Tensor shared = at::silu(mixed[1]);
   const at::Tensor scale = qk_scale_.to(x.scalar_type()), offset = qk_offset_.to(x.scalar_type());
-  const at::Tensor query = at::addcmul(offset[0], shared[0], scale[0]), key = at::addcmul(offset[1], shared[0], scale[1]);
+  const at::Tensor query = at::addcmul(offset[0], shared, scale[0]), key = at::addcmul(offset[1], shared, scale[1]);
 
   const at::Tensor attended = attend(query, key, value, call, updates);
-  const at::Tensor candidate = nn::activate(config_.activation, mixed[2] + output_proj_->forward(attended * shared[1]));
-  const at::Tensor y = at::addcmul(x, update, drop(candidate, config_.dropout_prob) - x);
+  const at::Tensor y = update(x, mixed[0], mixed[3], output_proj_->forward(ops::silu_mul(attended, mixed[2])));
   return config_.normalize_before_mega ? y : norm_->forward(y);
+}
+
+/// Moves x towards the candidate activation(a + b) as far as sigmoid(gate) says.
+at::Tensor GatedAttention::update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b) const {
+  const bool drops = is_training() && config_.dropout_prob > 0;
+  if (config_.activation == nn::Activation::silu && !drops) return ops::gated_update(x, gate, a, b);
+  const at::Tensor candidate = drop(nn::activate(config_.activation, a + b), config_.dropout_prob);
+  return at::addcmul(x, gate.sigmoid(), candidate - x);
 }
 
 at::Tensor GatedAttention::attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call,

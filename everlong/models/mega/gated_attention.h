@@ -42,6 +42,7 @@ class GatedAttention : public torch::nn::Module {
   [[nodiscard]] nn::Slot value_slot() const { return value_slot_; }
 
  private:
+  [[nodiscard]] at::Tensor update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b) const;
   at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
   void trace_weights(const at::Tensor& query, const at::Tensor& key, const at::Tensor& bias, const LayerCall& call) const;
   [[nodiscard]] at::Tensor drop(const at::Tensor& x, double p) const;

@@ -30,7 +30,7 @@ const std::map<std::string, std::string>& presets() {
   static const std::string causal = "is_decoder=true bidirectional=false use_chunking=true relative_positional_bias=rotary pad_token_id=-1 bos_token_id=-1 eos_token_id=-1 ";
   static const std::map<std::string, std::string> all = {
       {"mega-small", causal + "hidden_size=256 num_hidden_layers=4 intermediate_size=512 nffn_hidden_size=512 shared_representation_size=64 chunk_size=256 "
-                              "dropout_prob=0 hidden_dropout_prob=0 attention_probs_dropout_prob=0 nffn_activation_dropout_prob=0"},
+                              "dropout_prob=0 hidden_dropout_prob=0 attention_probs_dropout_prob=0 nffn_activation_dropout_prob=0 initializer_range=0.0625"},
       {"mega-enwik8", causal + "hidden_size=512 num_hidden_layers=12 intermediate_size=1024 nffn_hidden_size=1024 shared_representation_size=128 "
                                "normalization_type=layernorm chunk_size=2048 truncation=8192 dropout_prob=0.1 hidden_dropout_prob=0 "
                                "attention_probs_dropout_prob=0 nffn_activation_dropout_prob=0"},

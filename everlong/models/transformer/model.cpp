@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "everlong/nn/activation.h"
-#include "everlong/nn/norm.h"
+#include "everlong/ops/gates/gates.h"
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/torch.h"
 
@@ -94,9 +94,9 @@ at::Tensor Block::attend(const at::Tensor& x, const LayerCall& call, std::vector
 
 at::Tensor Block::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
   const auto drop = [&](const at::Tensor& y) { return nn::dropout(y, config_.hidden_dropout, is_training()); };
-  const at::Tensor y = x + drop(attend(nn::rms_norm(x, attention_norm_, config_.rms_norm_eps), call, updates));
-  const at::Tensor normed = nn::rms_norm(y, ffn_norm_, config_.rms_norm_eps);
-  return y + drop(down_proj_->forward(at::silu(gate_proj_->forward(normed)) * up_proj_->forward(normed)));
+  const at::Tensor y = x + drop(attend(ops::rms_norm(x, attention_norm_, config_.rms_norm_eps), call, updates));
+  const at::Tensor normed = ops::rms_norm(y, ffn_norm_, config_.rms_norm_eps);
+  return y + drop(down_proj_->forward(ops::silu_mul(up_proj_->forward(normed), gate_proj_->forward(normed))));
 }
 
 TransformerModel::TransformerModel(const Config& config) : config_(config) {
@@ -142,7 +142,7 @@ ModelOutput TransformerModel::forward(const ModelInput& input, nn::State state) 
     trace_hidden(input, i + 1, x);
   }
   updates.push_back(nn::kept_flags(valid_slot_, call->slot(valid_slot_), call->valid, call->window, call->plan, x.device()));
-  return {.hidden = nn::rms_norm(x, norm_, config_.rms_norm_eps), .state = layout_.next(std::move(updates), call->plan.end_position)};
+  return {.hidden = ops::rms_norm(x, norm_, config_.rms_norm_eps), .state = layout_.next(std::move(updates), call->plan.end_position)};
 }
 
 }  // namespace everlong::models::transformer
