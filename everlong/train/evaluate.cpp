@@ -3,16 +3,19 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "everlong/base/error.h"
-#include "everlong/io/lines.h"
+#include "everlong/io/byte_source.h"
 #include "everlong/tensor/torch.h"
+#include "everlong/text/piece_encoder.h"
 
 namespace everlong::train {
 namespace {
 
 constexpr int64_t kFirstBound = 16;
+constexpr size_t kPieceBytes = size_t{1} << 16;
 
 /// Bucket of a token's index: [0, 16), [16, 32), [32, 64), ...
 size_t bucket_of(int64_t index) {
@@ -91,19 +94,26 @@ Evaluation evaluate_tokens(models::CausalLm& model, std::span<const int32_t> tok
 
 Evaluation evaluate_file(models::CausalLm& model, const text::Tokenizer& tokenizer, const std::filesystem::path& file, const EvaluateOptions& options) {
   Evaluator evaluator(model, options);
-  int64_t bytes = 0;
-  std::vector<int32_t> tokens;
-  {
-    const std::string text = io::read_document(file);
-    bytes = static_cast<int64_t>(text.size());
-    tokens = tokenizer.encode(text);
+  const auto source = io::open_bytes(file);
+  text::PieceEncoder encoder(tokenizer);
+  std::vector<char> buffer(kPieceBytes);
+  std::vector<int32_t> ids;
+  int64_t bytes_read = 0, bytes_decoded = 0, left = options.max_tokens.value_or(std::numeric_limits<int64_t>::max());
+  for (size_t size = 1; size > 0 && left > 0;) {
+    size = source->read(buffer);
+    bytes_read += static_cast<int64_t>(size);
+    ids.clear();
+    if (size > 0) {
+      encoder.push({buffer.data(), size}, ids);
+    } else {
+      encoder.finish(ids);
+    }
+    ids.resize(static_cast<size_t>(std::min<int64_t>(left, static_cast<int64_t>(ids.size()))));
+    left -= static_cast<int64_t>(ids.size());
+    if (options.max_tokens) bytes_decoded += static_cast<int64_t>(tokenizer.decode(ids).size());
+    evaluator.read(ids);
   }
-  if (options.max_tokens && *options.max_tokens < static_cast<int64_t>(tokens.size())) {
-    tokens.resize(static_cast<size_t>(*options.max_tokens));
-    bytes = static_cast<int64_t>(tokenizer.decode(tokens).size());
-  }
-  evaluator.read(tokens);
-  return evaluator.finish(file.string(), bytes);
+  return evaluator.finish(file.string(), left == 0 ? bytes_decoded : bytes_read);
 }
 
 }  // namespace everlong::train
