@@ -43,6 +43,6 @@ everlong_say "a continuation, streamed"
 "$everlong" generate "$run" --prompt "Anne had never been so happy" --max-tokens 120 --temperature 0.8 --top-p 0.95 --seed 1
 "$everlong" plot "$run" -o "$run/report.html"
 
-model_bits=$("$everlong" eval "$run" "$novel" --json | sed -n 's/.*"total":{[^}]*"bits_per_byte":\([0-9.]*\).*/\1/p')
+model_bits=$("$everlong" eval "$run" "$novel" --dtype bf16 --json | sed -n 's/.*"total":{[^}]*"bits_per_byte":\([0-9.]*\).*/\1/p')
 everlong_say "report: $run/report.html"
 printf '\nbits per byte on %s\n  %-28s %s\n  %-28s %s\n  %-28s %s\n' "$novel" "xz -9e" "$xz_bits" "bzip2 -9" "$bzip2_bits" "MEGA ($run)" "$(printf '%.4f' "$model_bits")"

@@ -1,5 +1,7 @@
 #include "everlong/train/evaluate.h"
 
+#include <malloc.h>
+
 #include <cmath>
 #include <numbers>
 
@@ -66,6 +68,8 @@ void print_table(const std::vector<train::Evaluation>& all, bool by_position) {
 }  // namespace
 
 int run_eval(const EvalOptions& options) {
+  // Each segment allocates and frees the same large tensors; served from the heap they leave gaps that creep over a million tokens.
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
   const LoadedLm lm = load_lm(options.model, options.compute);
   Progress progress;
   train::EvaluateOptions evaluate{.context = options.context == EvalContext::carry ? train::Context::carry : train::Context::reset,
