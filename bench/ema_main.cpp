@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <exception>
 
-#include "bench/ema_bench.h"
+#include "everlong/bench/ema_bench.h"
 #include "everlong/kernels/cpu/ema.h"
 #include "everlong/kernels/cpu/roofs.h"
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "everlong/base/error.h"
+#include "everlong/data/packed_summary.h"
 #include "everlong/io/json.h"
 #include "everlong/io/safetensors.h"
 #include "everlong/report/report.h"
@@ -21,7 +22,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kStateSchema = "everlong-state-";
 constexpr const char* kKnownForms =
-    "a safetensors or state file, a model directory (config.json, *.safetensors), a run (config.toml, metrics.jsonl) or a tokenizer";
+    "a safetensors or state file, a model directory (config.json, *.safetensors), a run (config.toml, metrics.jsonl), a tokenizer or a packed corpus "
+    "(.bin, .idx)";
 
 /// A safetensors file begins with the length of its header, and the header with a brace.
 bool looks_like_safetensors(const fs::path& path) {
@@ -37,6 +39,21 @@ bool looks_like_safetensors(const fs::path& path) {
 bool is_tokenizer_file(const fs::path& path) {
   static const std::set<std::string> kNames{"everlong_tokenizer.json", "tokenizer.json", "vocab.bpe", "encoder.json", "vocab.json", "merges.txt"};
   return kNames.contains(path.filename().string()) || path.extension() == ".model";
+}
+
+/// PREFIX.idx, or PREFIX.bin with an index or a description beside it.
+bool is_indexed_corpus(const fs::path& path) {
+  if (path.extension() == ".idx") return true;
+  return path.extension() == ".bin" &&
+         (fs::exists(fs::path(path).replace_extension(".idx")) || fs::exists(fs::path(path).replace_extension(".json")));
+}
+
+/// What torch.save writes begins as a zip file does, or, long ago, as a pickle.
+bool is_archive(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  char start[2] = {};
+  file.read(start, sizeof start);
+  return file.gcount() == 2 && ((start[0] == 'P' && start[1] == 'K') || start[0] == '\x80');
 }
 
 bool holds_tokenizer(const fs::path& folder) {
@@ -123,6 +140,21 @@ void describe_model(const fs::path& folder, Json& finding) {
   finding["tensors"] = std::move(tensors);
 }
 
+void describe_corpus(const fs::path& path, Json& finding) {
+  const data::PackedSummary corpus = data::summarize_packed(path);
+  finding["format"] = corpus.kind == data::PackedKind::megatron ? "megatron" : "nanogpt";
+  finding["dtype"] = data::token_type_name(corpus.type);
+  finding["tokens"] = corpus.num_tokens;
+  finding["documents"] = corpus.num_documents;
+  finding["longest_document"] = corpus.longest_document;
+  finding["token_bytes"] = corpus.token_bytes;
+  finding["text_bytes"] = corpus.text_bytes ? Json(*corpus.text_bytes) : Json(nullptr);
+  finding["bytes_per_token"] = corpus.bytes_per_token() ? Json(*corpus.bytes_per_token()) : Json(nullptr);
+  finding["tokenizer"] = corpus.info ? Json(corpus.info->tokenizer) : Json(nullptr);
+  finding["vocab_size"] = corpus.info ? Json(corpus.info->vocab_size) : Json(nullptr);
+  if (corpus.info) finding["sources"] = corpus.info->sources;
+}
+
 Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 void describe_run(const fs::path& folder, Json& finding) {
@@ -173,6 +205,8 @@ const char* to_string(PathKind kind) {
       return "run";
     case PathKind::tokenizer:
       return "tokenizer";
+    case PathKind::corpus:
+      return "corpus";
   }
   return "";
 }
@@ -180,6 +214,7 @@ const char* to_string(PathKind kind) {
 PathKind kind_of(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status) && data::packed_prefix(path)) return PathKind::corpus;
   if (!fs::exists(status)) throw IoError("open", path.string(), error ? error.value() : ENOENT);
   if (fs::is_directory(status)) {
     if (fs::exists(path / "metrics.jsonl")) return PathKind::run;
@@ -187,10 +222,14 @@ PathKind kind_of(const fs::path& path) {
     if (holds_tokenizer(path)) return PathKind::tokenizer;
   } else if (fs::is_regular_file(status) && is_tokenizer_file(path)) {
     return PathKind::tokenizer;
+  } else if (fs::is_regular_file(status) && is_indexed_corpus(path)) {
+    return PathKind::corpus;
   } else if (fs::is_regular_file(status) && looks_like_safetensors(path)) {
     const auto file = io::SafetensorsFile::open(path);
     const auto schema = file.metadata().find("schema");
     return schema != file.metadata().end() && schema->second.starts_with(kStateSchema) ? PathKind::state : PathKind::safetensors;
+  } else if (fs::is_regular_file(status) && path.extension() == ".bin" && !is_archive(path)) {
+    return PathKind::corpus;  // nanoGPT's bare tokens
   }
   throw InvalidArgument(
       {.where = path.native(), .expected = kKnownForms, .got = fs::is_directory(status) ? "a directory without them" : "another file"});
@@ -213,6 +252,9 @@ Json inspect(const fs::path& path, PathKind kind) {
       break;
     case PathKind::tokenizer:
       finding.update(inspect_tokenizer(*text::load_tokenizer(path)));
+      break;
+    case PathKind::corpus:
+      describe_corpus(path, finding);
       break;
   }
   return finding;

@@ -17,11 +17,12 @@ namespace everlong::app {
 
 using Json = nlohmann::ordered_json;
 
-enum class PathKind { safetensors, state, model, run, tokenizer };
+enum class PathKind { safetensors, state, model, run, tokenizer, corpus };
 
 [[nodiscard]] const char* to_string(PathKind kind);
 
-/// Tells what a path holds by what is in it; names of files do not matter except inside directories.
+/// Tells what a path holds by what is in it; names of files do not matter except inside directories and for packed corpora (PREFIX.bin, PREFIX.idx
+/// or PREFIX).
 /// Errors   IoError if nothing is there; InvalidArgument if no known form fits, naming the forms
 [[nodiscard]] PathKind kind_of(const std::filesystem::path& path);
 

@@ -41,6 +41,8 @@ std::set<std::string, std::less<>> ConfigDocument::keys() const {
   return keys;
 }
 
+void ConfigDocument::set_text(const std::string& key, const std::string& value) { content_->object[key] = value; }
+
 std::vector<std::string> ConfigDocument::apply(const Fields& fields) const {
   io::Json object = content_->object;
   for (auto& item : object.items())

@@ -25,6 +25,9 @@ class ConfigDocument {
   [[nodiscard]] const std::string& model_type() const;
   [[nodiscard]] std::set<std::string, std::less<>> keys() const;
 
+  /// Replaces a text, or adds it.
+  void set_text(const std::string& key, const std::string& value);
+
   /// Sets every field that the document names; null for a token id means none (-1). Returns the keys that are no field.
   /// Errors   InvalidArgument naming file and key if a value does not fit
   std::vector<std::string> apply(const Fields& fields) const;

@@ -31,6 +31,12 @@ struct SpecialTokens {
   int64_t pad = -1;
 };
 
+/// A tensor of zeros that the family's public code wants to find in a file and that says nothing.
+struct Placeholder {
+  std::string name;  ///< in the public dialect
+  std::vector<int64_t> shape;
+};
+
 /// Configuration of one architecture: its fields under their public keys, and what follows from them.
 class ArchitectureConfig {
  public:
@@ -63,6 +69,9 @@ class ArchitectureConfig {
   [[nodiscard]] virtual SpecialTokens special_tokens() const = 0;
   [[nodiscard]] virtual int64_t vocabulary() const = 0;
   virtual void set_vocabulary(int64_t size) = 0;
+
+  /// Written with the weights, ignored in reading.
+  [[nodiscard]] virtual std::vector<Placeholder> placeholders() const { return {}; }
 
   /// Hash of every field: models with equal fingerprints accept each other's states.
   [[nodiscard]] std::string fingerprint() const;

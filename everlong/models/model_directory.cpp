@@ -54,10 +54,12 @@ LoadedConfig load_config(const std::filesystem::path& folder) {
   return loaded;
 }
 
-LoadedModel load_causal_lm(const std::filesystem::path& folder) {
+LoadedModel load_causal_lm(const std::filesystem::path& folder, at::ScalarType parameter_dtype) {
   LoadedConfig config = load_config(folder);
-  LoadedModel loaded{.model = std::make_shared<CausalLm>(*config.config), .document = std::move(config.document), .report = {}, .notes = {}};
+  LoadedModel loaded{.model = std::make_shared<CausalLm>(*config.config), .document = std::move(config.document), .report = {}, .stored_dtypes = {}, .notes = {}};
+  if (parameter_dtype == at::kDouble) loaded.model->to(at::kDouble);
   auto weights = checkpoint::load_weights(folder);
+  for (const auto& [name, tensor] : weights.tensors) loaded.stored_dtypes.emplace(name, tensor.scalar_type());
   const std::string file = (folder / "model.safetensors").string();
   resolve_tied_output(weights.tensors, *config.config, loaded.notes);
   loaded.report = checkpoint::load_into(*loaded.model, weights.tensors, config.config->name_rules(), std::string(config.config->base_prefix()), file);
@@ -66,9 +68,15 @@ LoadedModel load_causal_lm(const std::filesystem::path& folder) {
   return loaded;
 }
 
+checkpoint::TensorMap public_weights(const CausalLm& model) {
+  checkpoint::TensorMap tensors = checkpoint::public_tensors(model, model.config().name_rules());
+  for (const Placeholder& placeholder : model.config().placeholders()) tensors.emplace(placeholder.name, at::zeros(placeholder.shape, at::kFloat));
+  return tensors;
+}
+
 void save_causal_lm(const std::filesystem::path& folder, const CausalLm& model, const checkpoint::ConfigDocument& extra) {
   const auto config = model.config().clone();
-  checkpoint::save_tensors(folder / "model.safetensors", checkpoint::public_tensors(model, config->name_rules()), {{"format", "pt"}});
+  checkpoint::save_tensors(folder / "model.safetensors", public_weights(model), {{"format", "pt"}});
   extra.write(folder / "config.json", config->fields(), config->model_type(), config->head_class());
 }
 

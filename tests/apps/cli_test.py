@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import statistics
 import struct
 import subprocess
@@ -301,6 +302,12 @@ class WithFolder(unittest.TestCase):
         self.assertEqual((status, err), (0, ""), words)
         return out
 
+    def answer(self, *words):
+        """The JSON that the words print; messages are allowed."""
+        status, out, err = run(*words)
+        self.assertEqual(status, 0, (words, err))
+        return json.loads(out)
+
     def refuse(self, *words, says, stdin=b""):
         status, out, err = run(*words, stdin=stdin)
         self.assertEqual((status, out), (1, ""), (words, err))
@@ -417,6 +424,285 @@ class Plot(WithFolder):
         self.path("run/metrics.jsonl", b"{broken\n{}\n")
         self.refuse("plot", self.path("run"), "-o", self.path("report.html"), says="metrics.jsonl")
         self.assertFalse(os.path.exists(self.path("report.html")))
+
+
+GOLDEN = "tests/golden/mega/clm_rotary_softmax"
+TEXT = b"It is a truth universally acknowledged, that a single man in possession of a good fortune must be in want of a wife.\n" * 8
+CONFIG = """
+[model]
+architecture = "mega"
+is_decoder = true
+bidirectional = false
+use_chunking = true
+chunk_size = 16
+hidden_size = 16
+num_hidden_layers = 1
+intermediate_size = 24
+nffn_hidden_size = 24
+shared_representation_size = 8
+ema_projection_size = 4
+dropout_prob = 0.0
+hidden_dropout_prob = 0.0
+attention_probs_dropout_prob = 0.0
+nffn_activation_dropout_prob = 0.0
+
+[data]
+train = ["FOLDER/train.txt"]
+eval = ["FOLDER/eval.txt"]
+tokenizer = "bytes"
+batch_size = 2
+seq_len = 16
+
+[optim]
+lr = 1e-2
+warmup_steps = 1
+
+[train]
+steps = 1000000
+dtype = "f32"
+eval_every = 0
+log_every = 1
+"""
+
+
+def tensor_names(path):
+    with open(path, "rb") as file:
+        return set(json.loads(file.read(struct.unpack("<Q", file.read(8))[0])))
+
+
+class PackedCorpus(WithFolder):
+    def test_a_corpus_is_described_from_its_headers(self):
+        report = json.loads(self.ask("data", "info", "tests/data/megatron_sample", "--json"))
+        self.assertEqual((report["kind"], report["format"]), ("corpus", "megatron"))
+        self.assertEqual(report["token_bytes"], os.path.getsize("tests/data/megatron_sample.bin"))
+        self.assertIsNone(report["tokenizer"])
+        for name in ("tests/data/megatron_sample.bin", "tests/data/megatron_sample.idx"):
+            other = json.loads(self.ask("inspect", name, "--json"))
+            self.assertEqual({**other, "path": ""}, {**report, "path": ""})
+        self.assertRegex(self.ask("data", "info", "tests/data/megatron_sample"), r"\ndtype +u?int\d+\n")
+
+    def test_bare_tokens_are_nanogpt(self):
+        report = json.loads(self.ask("data", "info", self.path("x.bin", bytes(14)), "--json"))
+        self.assertEqual((report["format"], report["tokens"], report["documents"], report["dtype"]), ("nanogpt", 7, 1, "uint16"))
+        self.refuse("data", "info", self.path("odd.bin", bytes(3)), says="an even number of bytes")
+        self.refuse("data", "info", self.path("nothing"), says="nothing] cannot open")
+        self.refuse("inspect", self.path("model.bin", b"PK\3\4 a checkpoint"), says="packed corpus")
+
+    def test_files_that_do_not_belong_together_are_refused(self):
+        shutil.copy("tests/data/megatron_sample.idx", self.path("x.idx"))
+        self.path("x.bin", bytes(2))
+        self.refuse("data", "info", self.path("x"), says="x.bin")
+        self.path("x.idx", b"MMIDIDX")
+        self.refuse("inspect", self.path("x.idx"), says="x.idx")
+
+    @unittest.skipUnless(HAS_MODULE, "built without torch")
+    def test_text_is_packed_and_described(self):
+        text = self.path("a.txt", b"one\n--\nthree\n")
+        jsonl = self.path("b.jsonl", b'{"text": "hello"}\n')
+        for form, documents in (("megatron", 3), ("nanogpt", 1)):
+            prefix = self.path(f"out/{form}")
+            words = ["-t", "bytes", "-o", prefix, "--format", form, "--document-separator", "--"]
+            packed = self.answer("data", "pack", text, jsonl, *words, "--json")
+            self.assertEqual((packed["documents"], packed["tokens"], packed["text_bytes"]), (3, 13, 13))
+            report = json.loads(self.ask("data", "info", prefix, "--json"))
+            self.assertEqual((report["format"], report["documents"], report["tokens"]), (form, documents, 13))
+            self.assertEqual((report["tokenizer"], report["bytes_per_token"]), (packed["tokenizer"], 1))
+            self.assertEqual(json.loads(self.ask("inspect", prefix + ".bin", "--json"))["sources"], ["a.txt", "b.jsonl"])
+            with open(prefix + ".bin", "rb") as file:
+                self.assertEqual(bytes(file.read()[0::2]), b"onethreehello")
+
+    @unittest.skipUnless(HAS_MODULE, "built without torch")
+    def test_nothing_is_left_of_a_corpus_that_cannot_be_packed(self):
+        status, out, err = run("data", "pack", self.path("a.txt", TEXT), self.path("nothing.txt"), "-t", "bytes", "-o", self.path("out/x"))
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("nothing.txt] cannot open", err)
+        self.assertEqual(os.listdir(self.path("out")), [])
+        self.refuse("data", "pack", self.path("a.pdf", TEXT), "-t", "bytes", "-o", self.path("out/x"), says="a.pdf")
+        self.refuse("data", "pack", self.path("a.txt"), "-t", "bytes", "-o", self.path("out/x"), "--end-of-document", says="an end token")
+
+
+@unittest.skipUnless(HAS_MODULE, "built without torch")
+class TinyRun(WithFolder):
+    """Everything that one does with a model, on one that was trained for three steps."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.home = tempfile.mkdtemp()
+        cls.addClassCleanup(shutil.rmtree, cls.home)
+        for name, content in [("train.txt", TEXT), ("eval.txt", TEXT[:100]), ("tiny.toml", CONFIG.replace("FOLDER", cls.home).encode())]:
+            with open(os.path.join(cls.home, name), "wb") as file:
+                file.write(content)
+        cls.config, cls.eval_file, cls.run_folder = (os.path.join(cls.home, name) for name in ("tiny.toml", "eval.txt", "run"))
+        status, cls.trained, err = run("train", cls.config, "-o", cls.run_folder, "--set", "train.steps=3", "--json")
+        if status != 0:
+            raise AssertionError(err)
+
+    def generate(self, *words):
+        return self.answer("generate", self.run_folder, "--temperature", "0", "--json", *words)
+
+    def bits_per_byte(self, model):
+        return self.answer("eval", model, self.eval_file, "--json")["total"]["bits_per_byte"]
+
+    def test_a_run_leaves_what_its_summary_names(self):
+        summary = json.loads(self.trained)
+        self.assertEqual(summary["run"], self.run_folder)
+        self.assertEqual(len(summary["evaluations"]), 1)
+        self.assertEqual(os.listdir(os.path.join(self.run_folder, "checkpoints")), ["step-3"])
+        self.assertEqual(json.loads(self.ask("inspect", self.run_folder, "--json"))["last_step"], 3)
+
+    def test_eval_agrees_with_the_evaluation_of_the_training(self):
+        trained = json.loads(self.trained)["evaluations"][0]["bits_per_byte"]
+        self.assertAlmostEqual(self.bits_per_byte(self.run_folder), trained, places=5)
+        by_position = self.answer("eval", self.run_folder, self.eval_file, "--by-position", "--json")["files"][0]["by_position"]
+        self.assertEqual(by_position[0]["begin"], 0)
+
+    def test_a_run_is_never_overwritten(self):
+        before = os.stat(os.path.join(self.run_folder, "config.toml")).st_mtime_ns
+        self.refuse("train", self.config, "-o", self.run_folder, says="--resume")
+        self.assertEqual(os.stat(os.path.join(self.run_folder, "config.toml")).st_mtime_ns, before)
+
+    def test_a_dry_run_prints_a_plan_and_writes_nothing(self):
+        plan = self.answer("train", self.config, "-o", self.path("run"), "--dry-run", "--json")
+        self.assertEqual(plan["tokens_per_step"], 32)
+        self.assertGreater(plan["parameters"], 0)
+        self.assertIn("memory: in all", self.ask("train", self.config, "-o", self.path("run"), "--dry-run"))
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_a_bad_configuration_is_refused_before_anything_is_written(self):
+        def refuse(*words, says):
+            self.refuse("train", *words, "-o", self.path("run"), says=says)
+            self.assertFalse(os.path.exists(self.path("run")))
+
+        refuse(self.config, "--set", "train.stepz=3", says="train.steps")
+        refuse(self.config, "--set", "train.steps=many", says="train.steps")
+        refuse(self.config, "--set", "model.architecture=rnn", says="mega")
+        refuse(self.path("nothing.toml"), says="nothing.toml")
+        refuse(self.path("key.toml", b"[optim]\nlearning = 1\n"), says="optim.learning")
+        refuse(self.path("syntax.toml", b"[optim\n"), says="syntax.toml")
+
+    def test_generation_continues_from_a_saved_state_as_if_never_interrupted(self):
+        whole = self.generate("--prompt", "It is a", "--max-tokens", "12", "--state-out", self.path("whole"))
+        first = self.generate("--prompt", "It is a", "--max-tokens", "5", "--state-out", self.path("half"))
+        rest = self.generate("--state-in", self.path("half"), "--max-tokens", "7", "--state-out", self.path("both"))
+        self.assertEqual(first["tokens"] + rest["tokens"], whole["tokens"])
+        self.assertEqual(len(whole["tokens"]), 12)
+        difference = self.answer("state", "diff", self.path("whole"), self.path("both"), "--tolerance", "1e-5", "--json")
+        self.assertTrue(difference["same"])
+        self.assertEqual(difference["metadata"], [])
+        self.assertEqual(len(difference["slots"]), len(tensor_names(self.path("whole"))) - 2)  # the position, the metadata
+
+    def test_states_that_differ_are_told_apart(self):
+        for name, prompt in (("a", "It is a"), ("b", "It is b"), ("c", "It is")):
+            self.generate("--prompt", prompt, "--max-tokens", "1", "--state-out", self.path(name))
+        self.assertEqual(run("state", "diff", self.path("a"), self.path("a"))[0], 0)
+        status, out, err = run("state", "diff", self.path("a"), self.path("b"), "--json")
+        difference = json.loads(out)
+        self.assertEqual((status, err, difference["same"]), (1, "", False))
+        self.assertGreater(difference["max_abs"], 0)
+        self.assertEqual(difference["positions"]["left"], difference["positions"]["right"])
+        status, out, _ = run("state", "diff", self.path("a"), self.path("c"), "--tolerance", "1e9")
+        self.assertEqual(status, 1)
+        self.assertRegex(out, r"\npositions: \[\d+\] and \[\d+\]\n")
+        self.refuse("state", "diff", self.path("a"), self.path("x", safetensors([("t", "U8", [1], b"0")])), says="expected a state file")
+
+    def test_an_interrupted_training_saves_a_checkpoint_and_says_130(self):
+        out = self.path("run")
+        words = [PROGRAM, "train", self.config, "-o", out]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": os.environ["PATH"]})
+        metrics, deadline = os.path.join(out, "metrics.jsonl"), time.monotonic() + 100
+        while not (os.path.exists(metrics) and os.path.getsize(metrics) > 0) and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=100)
+        self.assertEqual(process.returncode, 130, err)
+        steps = os.listdir(os.path.join(out, "checkpoints"))
+        self.assertEqual(len(steps), 1)
+        self.assertGreater(self.bits_per_byte(out), 0)
+        last = int(steps[0].removeprefix("step-"))
+        self.answer("train", os.path.join(out, "config.toml"), "--resume", "--set", f"train.steps={last + 1}", "--json")
+        self.assertIn(f"step-{last + 1}", os.listdir(os.path.join(out, "checkpoints")))
+
+    def test_a_converted_run_is_the_same_model(self):
+        report = self.answer("convert", self.run_folder, self.path("new/model"), "--json")
+        self.assertEqual((report["unexpected"], report["renamed"], report["dialect"]), ([], [], "hf"))
+        self.assertEqual(report["copied"], ["everlong_tokenizer.json"])
+        self.assertEqual(sorted(os.listdir(self.path("new/model"))), ["config.json", "everlong_tokenizer.json", "model.safetensors"])
+        self.assertEqual(self.bits_per_byte(self.path("new/model")), self.bits_per_byte(self.run_folder))
+        self.refuse("convert", self.run_folder, self.path("new/model"), says="a new or empty folder")
+        os.mkdir(self.path("empty"))
+        self.answer("convert", self.run_folder, self.path("empty") + "/", "--dtype", "bf16", "--json")
+        dtypes = {tensor["dtype"] for tensor in json.loads(self.ask("inspect", self.path("empty"), "--json"))["tensors"]}
+        self.assertEqual(dtypes, {"BF16"})
+
+    def test_a_converted_public_model_keeps_keys_and_gains_what_its_authors_expect(self):
+        model = self.path("model")
+        shutil.copytree(GOLDEN, model)
+        with open(os.path.join(model, "config.json"), encoding="utf-8") as file:
+            config = json.load(file)
+        config["task_specific_params"] = {"note": "kept"}
+        self.path("model/config.json", json.dumps(config).encode())
+        report = self.answer("convert", model, self.path("out"), "--json")
+        self.assertIn("task_specific_params", report["kept_keys"])
+        with open(self.path("out/config.json"), encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["task_specific_params"], {"note": "kept"})
+        self.assertIn("mega.layers.0.mega_layer.rel_pos_bias._float_tensor", tensor_names(self.path("out/model.safetensors")))
+        self.assertNotEqual(run("convert", self.path("nothing"), self.path("other"))[0], 0)
+        self.assertFalse(os.path.exists(self.path("other")))
+        self.assertEqual(run("convert", model, self.path("other"), "--to", "own")[0], 2)
+
+    def test_bench_of_operations(self):
+        rows = self.answer("bench", "roofs", "ema", "--seq-len", "64", "--repeat", "2", "--threads", "1", "--json")
+        self.assertEqual([row["target"] for row in rows].count("roofs"), 1)
+        ema = [row for row in rows if row["target"] == "ema"]
+        self.assertEqual({(row["what"], row["dtype"], row["threads"]) for row in ema if not row["what"].startswith("op ")},
+                         {(what, dtype, 1) for what in ("forward", "backward") for dtype in ("f32", "bf16")})
+        for row in ema:
+            self.assertGreater(row["gb_per_s"], 0)
+            self.assertLess(0, row["of_peak"])
+            self.assertLessEqual(row["best_ms"], row["median_ms"])
+        rows = self.answer("bench", "attention", "--seq-len", "32", "--repeat", "1", "--dtype", "f32", "--json")
+        self.assertEqual([(row["what"], row["dtype"]) for row in rows], [("forward", "f32"), ("forward and backward", "f32")])
+        self.refuse("bench", "cross-entropy", "--dtype", "f64", says="f32 or bf16")
+
+    def test_bench_of_a_model(self):
+        rows = self.answer("bench", self.run_folder, "--seq-len", "24", "--batch-size", "2", "--repeat", "2", "--json")
+        self.assertEqual([(row["what"], row["dtype"]) for row in rows],
+                         [(what, dtype) for dtype in ("f32", "bf16") for what in ("prefill", "decode", "train step")])
+        for row in rows:
+            self.assertGreater(row["peak_memory_bytes"], 1 << 20)
+            self.assertGreater(row["tokens_per_s"], 0)
+        self.assertRegex(self.ask("bench", self.run_folder, "--seq-len", "8", "--repeat", "1", "--dtype", "f32"), r"\ndecode +f32 ")
+        self.refuse("bench", "mega-smal", says="mega-small")
+
+
+@unittest.skipUnless(HAS_MODULE, "built without torch")
+class Verify(WithFolder):
+    def test_a_golden_case_is_met(self):
+        status, out, err = run("verify", GOLDEN, "--dump", self.path("dump.safetensors"), "--json")
+        self.assertEqual(status, 0, err)
+        (case,) = json.loads(out)
+        self.assertEqual((case["case"], case["ok"], case["path"]), ("clm_rotary_softmax", True, GOLDEN))
+        self.assertTrue(all(item["ok"] and item["max_abs"] <= 1 for item in case["items"]))
+        self.assertIn("logits", {item["name"] for item in case["items"]})
+        self.assertEqual(set(case["items"][0]), {"name", "max_abs", "rel_rms", "tolerance", "ok"})
+        self.assertIn("logits", tensor_names(self.path("dump.safetensors")))
+
+    def test_one_wrong_number_is_a_failure(self):
+        case = self.path("case")
+        shutil.copytree(GOLDEN, case)
+        with open(os.path.join(case, "expected.safetensors"), "r+b") as file:
+            size = struct.unpack("<Q", file.read(8))[0]
+            entry = json.loads(file.read(size))["logits"]
+            self.assertEqual(entry["dtype"], "F64")
+            file.seek(8 + size + entry["data_offsets"][0])
+            file.write(struct.pack("<d", 5.0))
+        status, out, _ = run("verify", case, "--json")
+        self.assertEqual(status, 1)
+        self.assertIn("logits", [item["name"] for item in json.loads(out)[0]["items"] if not item["ok"]])
+        self.assertEqual(run("verify", GOLDEN, case)[0], 1)
+
+    def test_a_missing_case_is_named(self):
+        self.refuse("verify", self.path("nothing"), says="nothing")
 
 
 if __name__ == "__main__":

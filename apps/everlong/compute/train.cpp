@@ -64,7 +64,10 @@ std::string continue_prompt(const train::RunConfig& run, const std::shared_ptr<m
 }
 
 std::filesystem::path run_folder(const TrainOptions& options) {
-  return options.out.empty() ? std::filesystem::path("runs") / std::filesystem::path(options.config).stem() : std::filesystem::path(options.out);
+  const std::filesystem::path config = options.config;
+  if (!options.out.empty()) return options.out;
+  if (options.resume && config.filename() == "config.toml") return std::filesystem::absolute(config).parent_path();  // the run's own
+  return std::filesystem::path("runs") / config.stem();
 }
 
 void print_results(const train::Trainer& trainer, const std::filesystem::path& folder, bool json) {

@@ -4,13 +4,13 @@ namespace everlong::app {
 
 Syntax declare_bench(Syntax& program, BenchOptions& options) {
   Syntax verb = program.verb("bench", "Time operations and models on this machine");
-  verb.values("TARGET", options.targets, Kind::path, "Names of operations, or model directories").required();
+  verb.values("TARGET", options.targets, Kind::path, "ema, attention, cross-entropy, roofs, a preset such as mega-small, a model directory or a run")
+      .required();
   verb.integer("--batch-size", options.batch_size, {.min = 1}, "Sequences at once");
   verb.integer("--seq-len", options.seq_len, {.min = 1}, "Tokens a sequence");
-  verb.integer("--repeat", options.repeat, {.min = 1}, "Timed repetitions; the median is reported");
-  verb.flag("--backward", options.backward, "Time the gradient too");
+  verb.integer("--repeat", options.repeat, {.min = 1}, "Timed repetitions; best and median are reported");
   verb.json(options.json).compute(options.compute);
-  verb.example("everlong bench ema runs/first --seq-len 4096 --json");
+  verb.example("everlong bench roofs ema mega-small --json");
   return verb;
 }
 

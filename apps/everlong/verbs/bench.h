@@ -11,11 +11,10 @@
 namespace everlong::app {
 
 struct BenchOptions {
-  std::vector<std::string> targets;  ///< names of operations, or model directories
+  std::vector<std::string> targets;  ///< names of operations or presets, model directories, runs
   std::optional<int64_t> batch_size;
   std::optional<int64_t> seq_len;
   int64_t repeat = 10;
-  bool backward = false;
   bool json = false;
   ComputeOptions compute;
 };

@@ -8,10 +8,13 @@
 
 namespace everlong::app {
 
+/// Names of tensors in the file that is written.
+enum class Dialect { hf };
+
 struct ConvertOptions {
   std::string source;
   std::string destination;
-  std::string to;              ///< dialect of names; empty = the family's public one
+  Dialect to = Dialect::hf;
   std::optional<Dtype> dtype;  ///< storage; none = as in the source
   bool json = false;
 };

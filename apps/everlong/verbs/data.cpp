@@ -2,7 +2,9 @@
 
 #include <array>
 
-#include "everlong/base/error.h"
+#include <nlohmann/json.hpp>
+
+#include "apps/everlong/inspection.h"
 
 namespace everlong::app {
 namespace {
@@ -15,10 +17,12 @@ constexpr std::array<std::pair<std::string_view, CorpusFormat>, 2> kFormats{
 Syntax declare_data(Syntax& program, DataOptions& options) {
   Syntax group = program.verb("data", "Pack text into token corpora and look at them");
   Syntax pack = group.verb("pack", "Tokenize text and JSONL files into one corpus");
-  pack.values("FILE", options.files, Kind::file, "Text or JSONL files, zstd or gzip allowed; - is standard input").required();
+  pack.values("FILE", options.files, Kind::file, "Text (.txt) or JSONL (.jsonl) files, also with .zst or .gz after it").required();
   pack.value("-t,--tokenizer", options.tokenizer, Kind::path, "Tokenizer: bytes, a tokenizer file, or a directory that holds one").required();
   pack.value("-o,--out", options.out, Kind::path, "Prefix of the files to write").required();
   pack.choice("--format", options.format, Names<CorpusFormat>(kFormats), "megatron writes PREFIX.bin and PREFIX.idx, nanogpt one PREFIX.bin");
+  pack.value("--document-separator", options.separator, Kind::text, "In text files: the line between documents; default: a file is one document");
+  pack.flag("--end-of-document", options.end_of_document, "Write the tokenizer's end token after each document");
   pack.json(options.json);
   pack.on_chosen([&options] { options.action = DataAction::pack; });
   pack.example("everlong data pack corpus/*.jsonl.zst --tokenizer models/gpt2 -o data/corpus");
@@ -29,6 +33,10 @@ Syntax declare_data(Syntax& program, DataOptions& options) {
   return group.require_verb();
 }
 
-int run_data_info(const DataOptions&) { throw Unsupported({.where = "data info", .expected = "a verb that is built in this version"}); }
+int run_data_info(const DataOptions& options) {
+  const Json finding = inspect(options.path, PathKind::corpus);
+  print(options.json ? json_line(finding) : inspection_text(finding));
+  return 0;
+}
 
 }  // namespace everlong::app

@@ -1,6 +1,7 @@
 #pragma once
 // everlong data pack|info: options, their declaration, and what runs without torch.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,9 @@ struct DataOptions {
   std::string tokenizer;           ///< pack
   std::string out;                 ///< pack: prefix of the files written
   CorpusFormat format = CorpusFormat::megatron;
-  std::string path;  ///< info
+  std::optional<std::string> separator;  ///< pack: line between documents of a text file
+  bool end_of_document = false;          ///< pack: the end token after each
+  std::string path;                      ///< info
   bool json = false;
 };
 

@@ -159,6 +159,14 @@ std::vector<checkpoint::NameRule> Config::name_rules() const {
   return rules;
 }
 
+std::vector<Placeholder> Config::placeholders() const {
+  std::vector<Placeholder> all;
+  if (relative_positional_bias != RelativeBias::rotary) return all;
+  for (int64_t layer = 0; layer < num_hidden_layers; ++layer)
+    all.push_back({.name = fmt::format("mega.layers.{}.mega_layer.rel_pos_bias._float_tensor", layer), .shape = {1}});
+  return all;
+}
+
 int64_t Config::parameter_count() const {
   const int64_t D = hidden_size, U = intermediate_size, Z = shared_representation_size, F = nffn_hidden_size, V = vocab_size;
   const int64_t kernels = (bidirectional ? 2 : 1) * D;

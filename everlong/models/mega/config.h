@@ -68,6 +68,7 @@ class Config final : public ArchitectureConfig {
   [[nodiscard]] std::unique_ptr<ArchitectureConfig> clone() const override { return std::make_unique<Config>(*this); }
   [[nodiscard]] LmHeadOptions lm_head() const override { return {.dense = add_lm_hidden_dense_layer, .bias = true, .tied = tie_word_embeddings}; }
   [[nodiscard]] std::vector<checkpoint::NameRule> name_rules() const override;
+  [[nodiscard]] std::vector<Placeholder> placeholders() const override;
   [[nodiscard]] std::string_view base_prefix() const override { return "mega."; }
   [[nodiscard]] std::string_view head_class() const override { return "MegaForCausalLM"; }
   [[nodiscard]] int64_t parameter_count() const override;

@@ -13,6 +13,7 @@ struct EmaBenchOptions {
   int64_t model_dim = 768;
   int64_t ema_ndim = 16;
   int max_threads = 2;
+  int rounds = 0;      ///< timed calls of each row; 0 = as many as `seconds` allow, at least two
   double seconds = 4;  ///< of measuring, over all rows together
 };
 

@@ -1,4 +1,4 @@
-#include "bench/ema_bench.h"
+#include "everlong/bench/ema_bench.h"
 
 #include <algorithm>
 #include <chrono>
@@ -144,7 +144,8 @@ std::vector<EmaMeasurement> measure_ema(const EmaBenchOptions& options) {
   const int threads_before = at::get_num_threads();
   std::map<int, double> peak;
   const auto start = Clock::now();
-  for (int round = 0; round < 3 || seconds_since(start) < options.seconds; ++round) {
+  const auto wanted = [&](int round) { return options.rounds > 0 ? round <= options.rounds : round < 3 || seconds_since(start) < options.seconds; };
+  for (int round = 0; wanted(round); ++round) {
     for (int threads = 1; threads <= options.max_threads; ++threads) peak[threads] = std::max(peak[threads], kernels::measure_fp32_gflops(threads));
     for (auto& row : rows) {
       at::set_num_threads(row.measurement.num_threads);

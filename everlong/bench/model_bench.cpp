@@ -1,0 +1,123 @@
+#include "everlong/bench/model_bench.h"
+
+#include <algorithm>
+
+#include "everlong/base/config.h"
+#include "everlong/base/error.h"
+#include "everlong/models/registry.h"
+#include "everlong/tensor/device.h"
+#include "everlong/tensor/torch.h"
+#include "everlong/train/setup.h"
+
+namespace everlong::bench {
+namespace {
+
+/// Sets "key=value key=value".
+void apply_overrides(const Fields& fields, std::string_view rest) {
+  while (!rest.empty()) {
+    const std::string_view pair = rest.substr(0, rest.find(' '));
+    rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
+    const auto equals = pair.find('=');
+    if (equals != std::string_view::npos) fields.set(std::string(pair.substr(0, equals)), value_from_text(std::string(pair.substr(equals + 1))));
+  }
+}
+
+class ModelBench {
+ public:
+  ModelBench(const std::string& target, models::CausalLm& model, const ModelBenchOptions& options)
+      : target_(target), model_(model), options_(options) {
+    at::manual_seed(1);
+    const auto on_device = at::TensorOptions(at::kLong).device(options.device);
+    tokens_ = at::randint(model.model().vocab_size(), {options.batch_size, options.seq_len + 1}, on_device);
+  }
+
+  Measurement prefill() {
+    const at::NoGradGuard no_grad;
+    model_.eval();
+    const models::ModelInput input{.tokens = inputs()};
+    return timed("prefill", options_.seq_len, [&] { state_ = model_.forward(input, model_.model().initial_state(options_.batch_size), true).state; });
+  }
+
+  Measurement decode() {
+    const at::NoGradGuard no_grad;
+    model_.eval();
+    const models::ModelInput input{.tokens = tokens_.narrow(1, 0, 1)};
+    return timed("decode", options_.decode_tokens, [&] {
+      nn::State state = state_.clone();
+      for (int64_t i = 0; i < options_.decode_tokens; ++i) state = model_.forward(input, std::move(state), true).state;
+    });
+  }
+
+  Measurement train_step() {
+    state_ = {};
+    model_.train();
+    const train::OptimConfig optim;
+    train::AdamW optimizer(train::parameter_groups(model_, optim), {.beta1 = optim.beta1, .beta2 = optim.beta2, .eps = optim.eps});
+    const models::ModelInput input{.tokens = inputs()};
+    const at::Tensor targets = tokens_.narrow(1, 1, options_.seq_len);
+    return timed("train step", options_.seq_len, [&] {
+      optimizer.zero_grad();
+      model_.loss(input, targets).mean.backward();
+      (void)optimizer.clip_gradients(optim.clip);
+      optimizer.step(1e-5);
+    });
+  }
+
+ private:
+  [[nodiscard]] at::Tensor inputs() const { return tokens_.narrow(1, 0, options_.seq_len); }
+
+  Measurement timed(const char* what, int64_t tokens_a_row, const std::function<void()>& call) const {
+    const PeakMemory peak;
+    const Timing timing = time_calls(call, options_.repeat, options_.device);
+    const double tokens = static_cast<double>(options_.batch_size * tokens_a_row);
+    return {.target = target_,
+            .what = what,
+            .dtype = std::string(dtype_name(options_.dtype)),
+            .num_threads = at::get_num_threads(),
+            .best_ms = timing.best_ms,
+            .median_ms = timing.median_ms,
+            .rates = {{"tokens_per_s", tokens / timing.median_ms * 1e3},
+                      {"ms_per_token", timing.median_ms / static_cast<double>(tokens_a_row)},
+                      {"peak_memory_bytes", static_cast<double>(peak.bytes())}}};
+  }
+
+  std::string target_;
+  models::CausalLm& model_;
+  const ModelBenchOptions& options_;
+  at::Tensor tokens_;
+  nn::State state_;
+};
+
+}  // namespace
+
+std::shared_ptr<models::CausalLm> model_of_preset(const std::string& name, const std::string& also) {
+  std::string known = also;
+  for (const models::Architecture& architecture : models::architectures()) {
+    for (const auto& [preset, overrides] : architecture.presets()) {
+      known += (known.empty() ? "" : ", ") + preset;
+      if (preset != name) continue;
+      const auto config = architecture.make_config();
+      apply_overrides(config->fields(), overrides);
+      return std::make_shared<models::CausalLm>(*config);
+    }
+  }
+  throw Unsupported({.where = "bench", .expected = "a model directory, a run or one of " + known, .got = name});
+}
+
+std::vector<Measurement> bench_model(const std::string& target, models::CausalLm& model, const ModelBenchOptions& options) {
+  require(std::min({options.batch_size, options.seq_len, options.decode_tokens}) >= 1,
+          [] { return Complaint{.where = "bench", .expected = "every size at least 1"}; });
+  if (options.dtype == at::kDouble) model.to(at::kDouble);
+  if (!options.device.is_cpu()) model.to(options.device);
+  model.model().set_compute_dtype(options.dtype);
+  ModelBench bench(target, model, options);
+  std::vector<Measurement> all;
+  if (model.model().capabilities().streaming != models::Streaming::none) {
+    all.push_back(bench.prefill());
+    all.push_back(bench.decode());
+  }
+  all.push_back(bench.train_step());
+  return all;
+}
+
+}  // namespace everlong::bench

@@ -1,0 +1,36 @@
+#pragma once
+// How fast a model reads, writes and learns.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include "everlong/bench/measurement.h"
+#include "everlong/models/heads/causal_lm.h"
+
+namespace everlong::bench {
+
+struct ModelBenchOptions {
+  int64_t batch_size = 1;
+  int64_t seq_len = 2048;
+  int64_t decode_tokens = 32;  ///< in one timed call, after a prefix of seq_len tokens
+  int64_t repeat = 10;
+  at::ScalarType dtype = at::kFloat;  ///< of the computation
+  at::Device device = at::kCPU;
+};
+
+/// Builds the model of a preset ("mega-small") with fresh parameters.
+/// Errors   Unsupported if there is no such preset, naming those that there are and `also`
+[[nodiscard]] std::shared_ptr<models::CausalLm> model_of_preset(const std::string& name, const std::string& also);
+
+/// Times on random tokens: "prefill" (a whole sequence, with its state), "decode" (token by token after it) and "train step" (forward, backward,
+/// clipping, AdamW). Rates "tokens_per_s", "ms_per_token" at the median, and "peak_memory_bytes" of the process (CPU memory).
+/// State    the model's parameters are trained on noise: not for use afterwards
+/// Errors   InvalidArgument if a size is below 1; as the model's forward
+[[nodiscard]] std::vector<Measurement> bench_model(const std::string& target, models::CausalLm& model, const ModelBenchOptions& options);
+
+}  // namespace everlong::bench
