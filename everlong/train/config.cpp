@@ -122,10 +122,11 @@ TrainConfig read_train_config(const std::filesystem::path& path, std::span<const
       const auto near = all.nearest(entry.key);
       return Complaint{.where = where, .expected = "a known key", .got = entry.key, .hint = near.empty() ? "" : fmt::format("did you mean {}?", near)};
     });
-    // As in every section: TOML has no null, so a run's own config.toml says "none" there.
+    // "none" is how TOML spells null: a run's own config.toml has it.
     const auto* text = std::get_if<std::string>(&entry.value);
     const Field& field = *all.find(entry.key);
-    if (!field.accept(entry.value) && !(text != nullptr && *text == "none" && field.accept(std::monostate{}))) all.set(entry.key, entry.value);
+    if (!field.accept(entry.value) && !(text != nullptr && *text == "none" && field.accept(std::monostate{})))
+      throw InvalidArgument({.where = fmt::format("{}: {}", where, entry.key), .expected = field.type, .got = to_text(entry.value)});
   }
   for (const auto& item : later) all.set(item.first, item.second);
   return config;
