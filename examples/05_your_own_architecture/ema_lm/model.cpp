@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "everlong/nn/norm.h"
+#include "everlong/ops/gates/gates.h"
 #include "everlong/ops/ema/ema.h"
 #include "everlong/tensor/torch.h"
 
@@ -30,7 +31,7 @@ Block::Block(const Config& config, nn::StateLayout& layout, int64_t layer) {
 }
 
 at::Tensor Block::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
-  const at::Tensor u = nn::rms_norm(x, norm_, kNormEps);
+  const at::Tensor u = ops::rms_norm(x, norm_, kNormEps);
   const at::Tensor seen = call.valid ? u.masked_fill(call.valid->logical_not().unsqueeze(-1), 0) : u;
   ops::EmaOptions options{.restart = call.plan.restart, .lengths = call.plan.lengths};
   if (!call.state.empty()) options.state = call.state[slot_];
@@ -67,7 +68,7 @@ ModelOutput EmaModel::forward(const ModelInput& input, nn::State state) {
     x = run_layer<Block, LayerCall>(blocks_[i], call, x, updates);
     trace_hidden(input, i + 1, x);
   }
-  return {.hidden = nn::rms_norm(x, norm_, kNormEps), .state = layout_.next(std::move(updates), call->plan.end_position)};
+  return {.hidden = ops::rms_norm(x, norm_, kNormEps), .state = layout_.next(std::move(updates), call->plan.end_position)};
 }
 
 }  // namespace everlong::models::ema_lm
