@@ -41,6 +41,7 @@ Sampler::Sampler(const SamplingOptions& options, uint64_t seed) : options_(optio
   demand(options.top_p > 0 && options.top_p <= 1, "top-p", "a number in (0, 1]", options.top_p);
   demand(options.min_p >= 0 && options.min_p < 1, "min-p", "a number in [0, 1)", options.min_p);
   demand(options.repetition_penalty > 0 && std::isfinite(options.repetition_penalty), "repetition-penalty", "a number > 0", options.repetition_penalty);
+  demand(options.repetition_window >= 0, "repetition-window", "an integer >= 0", static_cast<double>(options.repetition_window));
 }
 
 void Sampler::observe(int32_t token) {

@@ -46,10 +46,11 @@ Fields run_fields(RunConfig& run) {
       .add("dtype", run.dtype, "of activations and matrix products: f32, bf16 or f64; parameters stay fp32")
       .add("accumulate", run.accumulate, "batches a step", {.min = 1})
       .add("activation_checkpointing", run.activation_checkpointing, "recompute each layer in the backward pass to save memory")
-      .add("average_decay", run.average_decay, "moving average of the weights, used for evaluation and saved as the model; 0 = off", {.min = 0, .max = 0.99999})
+      .add("average_decay", run.average_decay, "moving average of the weights, used for evaluation and saved as the model; 0 = off",
+           {.min = 0, .max = 0.99999})
       .add("checkpoint_every", run.checkpoint_every, "steps between checkpoints; the last step always makes one", {.min = 1})
       .add("keep_last", run.keep_last, "newest checkpoints to keep", {.min = 1})
-      .add("keep_best", run.keep_best, "also keep the checkpoint with the fewest bits per byte on data.eval")
+      .add("keep_best", run.keep_best, "also keep the checkpoint with the fewest bits per byte on data.eval, of those whose own step is evaluated")
       .add("eval_every", run.eval_every, "steps between evaluations; 0 = at the end only", {.min = 0})
       .add("eval_segment", run.eval_segment, "tokens a call in evaluation", {.min = 1})
       .add("log_every", run.log_every, "steps between lines of metrics.jsonl", {.min = 1})
@@ -63,6 +64,13 @@ std::pair<std::string, ConfigValue> split_override(const std::string& text) {
   const auto equals = text.find('=');
   require(equals != std::string::npos && equals > 0, [&] { return Complaint{.where = "--set", .expected = "key=value", .got = text}; });
   return {text.substr(0, equals), value_from_text(text.substr(equals + 1))};
+}
+
+/// Sets a field to what a TOML file says; there the text "none" stands for null where a field takes no text.
+void set_from_file(const Field& field, const ConfigValue& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  const bool none = text != nullptr && *text == "none";
+  if (!none || (!field.accept(value) && !field.accept(std::monostate{}))) field.set(value);
 }
 
 void apply_preset(TrainConfig& config) {
@@ -87,7 +95,8 @@ void apply_preset(TrainConfig& config) {
 
 Fields TrainConfig::fields() {
   Fields all;
-  all.add("model.architecture", architecture, "architecture of the model").add("model.preset", preset, "named set of model keys to start from; empty = none");
+  all.add("model.architecture", architecture, "architecture of the model")
+      .add("model.preset", preset, "named set of model keys to start from; empty = none");
   if (model) all.section("model", model->fields());
   all.section("data", data_fields(data)).section("optim", optim_fields(optim)).section("train", run_fields(train));
   return all;
@@ -118,15 +127,13 @@ TrainConfig read_train_config(const std::filesystem::path& path, std::span<const
   const Fields all = config.fields();
   for (const io::TomlEntry& entry : model_keys) {
     const std::string where = fmt::format("{}:{}", path.string(), entry.line);
-    require(all.find(entry.key) != nullptr, [&] {
+    const Field* field = all.find(entry.key);
+    require(field != nullptr, [&] {
       const auto near = all.nearest(entry.key);
-      return Complaint{.where = where, .expected = "a known key", .got = entry.key, .hint = near.empty() ? "" : fmt::format("did you mean {}?", near)};
+      return Complaint{
+          .where = where, .expected = "a known key", .got = entry.key, .hint = near.empty() ? "" : fmt::format("did you mean {}?", near)};
     });
-    // "none" is how TOML spells null: a run's own config.toml has it.
-    const auto* text = std::get_if<std::string>(&entry.value);
-    const Field& field = *all.find(entry.key);
-    if (!field.accept(entry.value) && !(text != nullptr && *text == "none" && field.accept(std::monostate{})))
-      throw InvalidArgument({.where = fmt::format("{}: {}", where, entry.key), .expected = field.type, .got = to_text(entry.value)});
+    set_from_file(*field, entry.value);
   }
   for (const auto& item : later) all.set(item.first, item.second);
   return config;

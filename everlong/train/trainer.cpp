@@ -148,8 +148,10 @@ TrainOutcome Trainer::run(const std::function<bool()>& stop) {
     elapsed_s_ += seconds_since(start);
     if (step_ % run.log_every == 0 || step_ == run.steps) report(lr);
     const bool last = step_ == run.steps, stopping = stop && stop();
+    const bool due = last || step_ % run.checkpoint_every == 0;
     if (last || (run.eval_every > 0 && step_ % run.eval_every == 0)) evaluate_files();
-    if (last || step_ % run.checkpoint_every == 0 || stopping) save_checkpoint();
+    if (!due) latest_bits_per_byte_.reset();  // which checkpoint is best must not depend on where the run was stopped
+    if (due || stopping) save_checkpoint();
     if (stopping && !last) return TrainOutcome::interrupted;
   }
   finish();

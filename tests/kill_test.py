@@ -1,0 +1,102 @@
+"""Kills a training run at random moments and resumes it: the last checkpoint must equal that of a run that nobody disturbed, byte for byte.
+
+EVERLONG_PROGRAM is the program, EVERLONG_KILL_SEED chooses the moments. Standard library only.
+"""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
+import tiny_run  # noqa: E402
+
+SEED = int(os.environ.get("EVERLONG_KILL_SEED", "1"))
+STEPS = 1000
+CHECKPOINT_EVERY = 7  # often, so that many kills fall into the writing of one
+EVAL_EVERY = 50       # not a multiple: an evaluation is not always followed by its checkpoint
+KILLS = 10
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def checkpoint_steps(run):
+    folder = run / "checkpoints"
+    return sorted(int(p.name[5:]) for p in folder.glob("step-*") if p.name[5:].isdigit()) if folder.exists() else []
+
+
+class Kill(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.root = pathlib.Path(cls.folder.name)
+        cls.config = tiny_run.prepare(cls.root, STEPS, CHECKPOINT_EVERY, EVAL_EVERY)
+        began = time.monotonic()
+        tiny_run.finish(cls.config, cls.root / "whole")
+        cls.duration = time.monotonic() - began
+        cls.expected = contents(cls.root / "whole/checkpoints" / f"step-{STEPS}")
+        print(f"undisturbed: {cls.duration:.1f} s, {len(cls.expected)} files", file=sys.stderr)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def expect_equal(self, run):
+        found = contents(run / "checkpoints" / f"step-{STEPS}")
+        self.assertEqual(sorted(found), sorted(self.expected))
+        for name, content in self.expected.items():
+            self.assertTrue(found[name] == content, f"{name} differs")
+        self.assertEqual((run / "latest").read_text(), f"step-{STEPS}\n")
+        self.assertEqual((run / "best").read_text(), (self.root / "whole/best").read_text())
+        self.assertEqual([p.name for p in (run / "checkpoints").iterdir() if ".tmp-" in p.name], [])
+        steps = [line["step"] for line in map(json.loads, (run / "metrics.jsonl").open()) if line["kind"] == "train"]
+        self.assertEqual(steps, sorted(set(steps)), "a step stands in metrics.jsonl twice")
+        self.assertEqual(steps[-1], STEPS)
+
+    def expect_whole_checkpoints(self, run):
+        """Whatever moment the kill came at, a folder with a checkpoint's name holds all of its files."""
+        for step in checkpoint_steps(run):
+            folder = run / "checkpoints" / f"step-{step}"
+            self.assertEqual(sorted(contents(folder)), sorted(self.expected), f"step-{step} is not whole")
+
+    def test_ten_kills_change_no_byte_of_the_last_checkpoint(self):
+        moments, run, reached = random.Random(SEED), self.root / "killed", []
+        for _ in range(KILLS):
+            process = tiny_run.start(self.config, run)
+            time.sleep(moments.uniform(0.1, 1.0) * self.duration / 9)  # all lives together are shorter than the undisturbed one
+            process.send_signal(signal.SIGKILL)
+            output = process.communicate()[0]
+            self.assertEqual(process.returncode, -signal.SIGKILL, f"the run ended before it was killed:\n{output}")
+            self.expect_whole_checkpoints(run)
+            reached.append(max(checkpoint_steps(run), default=0))
+        print(f"killed with checkpoints at {reached}", file=sys.stderr)
+        self.assertGreaterEqual(len(set(reached) - {0}), 3, "too few kills came after a checkpoint; the run is too short for this machine")
+        tiny_run.finish(self.config, run)
+        self.expect_equal(run)
+
+    def test_asked_to_stop_it_leaves_a_checkpoint_and_continues_from_it(self):
+        run = self.root / "stopped"
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            process = tiny_run.start(self.config, run)
+            before = max(checkpoint_steps(run), default=0)
+            deadline = time.monotonic() + 120
+            while max(checkpoint_steps(run), default=0) == before and time.monotonic() < deadline:
+                time.sleep(0.02)
+            process.send_signal(stop)
+            output = process.communicate(timeout=60)[0]
+            self.assertEqual(process.returncode, 130, output)
+            self.assertGreater(max(checkpoint_steps(run)), before)
+            self.expect_whole_checkpoints(run)
+        tiny_run.finish(self.config, run)
+        self.expect_equal(run)
+
+
+if __name__ == "__main__":
+    unittest.main()

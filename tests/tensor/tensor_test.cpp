@@ -1,0 +1,136 @@
+#include <gtest/gtest.h>
+
+#include "everlong/base/error.h"
+#include "everlong/tensor/activation_checkpointing.h"
+#include "everlong/tensor/device.h"
+#include "everlong/tensor/shape.h"
+#include "everlong/tensor/torch.h"
+#include "tests/support/torch/tolerance.h"
+
+namespace everlong {
+namespace {
+
+using testing::all_equal;
+
+template <class Refusal, class F>
+std::string message_of(F&& action) {
+  try {
+    action();
+  } catch (const Refusal& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Shape, TensorsAreDescribedInWords) {
+  EXPECT_EQ(describe(at::zeros({2, 16, 8})), "Float [2, 16, 8] on cpu");
+  EXPECT_EQ(describe(at::zeros({}, at::kLong)), "Long [] on cpu");
+  EXPECT_EQ(describe({}), "no tensor");
+  EXPECT_EQ(shape_text({2, 0}), "[2, 0]");
+}
+
+TEST(Shape, AMismatchShowsAxesAndBothSides) {
+  EXPECT_NO_THROW(require_shape("ema", "q", at::zeros({4, 2}), "[D, N]", {4, 2}));
+  EXPECT_NO_THROW(require_shape("ema", "q", at::zeros({4, 2}), "[D, N]", {-1, 2}));
+  const auto message = message_of<InvalidArgument>([] { require_shape("ema", "q", at::zeros({4, 3}), "[D, N]", {-1, 2}); });
+  EXPECT_EQ(message, "[ema] expected q [D, N] = [any, 2], got Float [4, 3] on cpu.");
+  EXPECT_NE(message_of<InvalidArgument>([] { require_shape("ema", "q", {}, "[D]", {2}); }).find("no tensor"), std::string::npos);
+  EXPECT_THROW(require_shape("ema", "q", at::zeros({4}), "[D, N]", {4, 1}), InvalidArgument);
+}
+
+TEST(Device, WordsForDevices) {
+  EXPECT_EQ(resolve_device("cpu"), at::Device(at::kCPU));
+  EXPECT_EQ(resolve_device("auto").is_cuda(), cuda_available());
+  EXPECT_NE(message_of<InvalidArgument>([] { static_cast<void>(resolve_device("gpu")); }).find("auto, cpu or cuda"), std::string::npos);
+  EXPECT_NE(message_of<InvalidArgument>([] { static_cast<void>(resolve_device("")); }).find("auto, cpu or cuda"), std::string::npos);
+  if (!cuda_available()) {
+    EXPECT_NE(message_of<Unsupported>([] { static_cast<void>(resolve_device("cuda")); }).find("--device cpu"), std::string::npos);
+  }
+}
+
+TEST(Dtype, WordsForDtypes) {
+  EXPECT_EQ(resolve_dtype("f32"), at::kFloat);
+  EXPECT_EQ(resolve_dtype("bf16"), at::kBFloat16);
+  EXPECT_EQ(resolve_dtype("f64"), at::kDouble);
+  for (const auto* name : {"f32", "bf16", "f64"}) EXPECT_EQ(dtype_name(resolve_dtype(name)), name);
+  EXPECT_NE(message_of<Unsupported>([] { static_cast<void>(resolve_dtype("f16")); }).find("bf16"), std::string::npos);
+  EXPECT_THROW(static_cast<void>(resolve_dtype("float32")), InvalidArgument);
+  EXPECT_EQ(accumulate_dtype(at::kBFloat16), at::kFloat);
+  EXPECT_EQ(accumulate_dtype(at::kFloat), at::kFloat);
+  EXPECT_EQ(accumulate_dtype(at::kDouble), at::kDouble);
+}
+
+/// What a two-layer network with dropout gives: its output and the gradients of input and weights.
+struct Outcome {
+  at::Tensor output, input_gradient, weight_gradient;
+  int forward_runs = 0, again_runs = 0;
+};
+
+Outcome run_network(bool checkpointed, double dropout, bool input_needs_gradient = true) {
+  at::manual_seed(3);
+  const at::Tensor x = at::randn({6, 5}, at::kDouble).requires_grad_(input_needs_gradient),
+                   weight = at::randn({5, 5}, at::kDouble).requires_grad_(true);
+  Outcome run;
+  const auto body = [&run, weight, dropout](const at::Tensor& input, bool again) {
+    ++(again ? run.again_runs : run.forward_runs);
+    return at::dropout(at::tanh(at::matmul(at::dropout(input, dropout, true), weight)), dropout, true);
+  };
+  at::Tensor hidden = x;
+  for (int layer = 0; layer < 2; ++layer) hidden = checkpointed ? run_checkpointed(hidden, body) : body(hidden, false);
+  const at::Tensor noise = at::randn({6, 5}, at::kDouble);  // drawn between forward and backward: the replay must not disturb it
+  (hidden * noise).sum().backward();
+  run.output = hidden.detach();
+  run.input_gradient = x.grad();
+  run.weight_gradient = weight.grad();
+  return run;
+}
+
+TEST(ActivationCheckpointing, GivesTheSameGradientsWithAndWithoutDropout) {
+  for (const double dropout : {0.0, 0.4}) {
+    const Outcome plain = run_network(false, dropout), again = run_network(true, dropout);
+    EXPECT_TRUE(all_equal(again.output, plain.output)) << dropout;
+    EXPECT_TRUE(all_equal(again.input_gradient, plain.input_gradient)) << dropout;
+    EXPECT_TRUE(all_equal(again.weight_gradient, plain.weight_gradient)) << dropout;
+    EXPECT_EQ(again.forward_runs, 2);
+    EXPECT_EQ(again.again_runs, 2);
+    EXPECT_EQ(plain.again_runs, 0);
+  }
+}
+
+TEST(ActivationCheckpointing, ParametersLearnEvenIfTheInputNeedsNoGradient) {
+  const Outcome plain = run_network(false, 0.3, false), again = run_network(true, 0.3, false);
+  EXPECT_FALSE(again.input_gradient.defined());
+  EXPECT_TRUE(all_equal(again.weight_gradient, plain.weight_gradient));
+}
+
+TEST(ActivationCheckpointing, TheReplayLeavesTheGeneratorWhereItWas) {
+  const auto next_number = [](bool checkpointed) {
+    run_network(checkpointed, 0.5);
+    return at::rand({4});
+  };
+  EXPECT_TRUE(all_equal(next_number(true), next_number(false)));
+}
+
+TEST(ActivationCheckpointing, WithoutGradientsTheBodyRunsOnce) {
+  const at::NoGradGuard no_grad;
+  int runs = 0;
+  const at::Tensor y = run_checkpointed(at::ones({2}), [&](const at::Tensor& x, bool again) {
+    EXPECT_FALSE(again);
+    ++runs;
+    return x * 2;
+  });
+  EXPECT_EQ(runs, 1);
+  EXPECT_FALSE(y.requires_grad());
+}
+
+TEST(ActivationCheckpointing, AnErrorInTheBodyReachesTheCaller) {
+  const auto failing = [](const at::Tensor& x, bool again) -> at::Tensor {
+    if (again) throw InvalidArgument({.where = "body", .expected = "one run"});
+    return x * 2;
+  };
+  const at::Tensor y = run_checkpointed(at::ones({2}).requires_grad_(true), failing);
+  EXPECT_ANY_THROW(y.sum().backward());
+}
+
+}  // namespace
+}  // namespace everlong
