@@ -32,16 +32,28 @@ if(torch_version VERSION_LESS 2.11)
 endif()
 message(STATUS "libtorch ${torch_version} in ${torch_dir}")
 
-add_library(everlong_torch INTERFACE)
-# After the system's own folders: the wheel brings headers of another fmt along, and those must not hide the installed one.
-target_compile_options(everlong_torch INTERFACE
-  "$<BUILD_INTERFACE:SHELL:-idirafter ${torch_dir}/include>" "$<BUILD_INTERFACE:SHELL:-idirafter ${torch_dir}/include/torch/csrc/api/include>")
-target_link_libraries(everlong_torch INTERFACE "$<BUILD_INTERFACE:${torch_dir}/lib/libtorch_cpu.so>" "$<BUILD_INTERFACE:${torch_dir}/lib/libc10.so>")
-if(EVERLONG_CUDA)
-  # Nothing here names a symbol of torch_cuda; it registers itself when it is loaded, so the linker must not drop it.
-  target_link_options(everlong_torch INTERFACE "LINKER:--no-as-needed")
-  target_link_libraries(everlong_torch INTERFACE "$<BUILD_INTERFACE:${torch_dir}/lib/libc10_cuda.so>" "$<BUILD_INTERFACE:${torch_dir}/lib/libtorch_cuda.so>")
+# everlong_use_torch(<target> <folder of the torch package>): gives an INTERFACE target the headers and libraries.
+# Paths stand in BUILD_INTERFACE: where everlong is installed, its configuration file calls this again with what it finds there.
+function(everlong_use_torch target dir)
+  # After the system's own folders: the wheel brings headers of another fmt along, and those must not hide the installed one.
+  target_compile_options(${target} INTERFACE
+    "$<BUILD_INTERFACE:SHELL:-idirafter ${dir}/include>" "$<BUILD_INTERFACE:SHELL:-idirafter ${dir}/include/torch/csrc/api/include>")
+  target_link_libraries(${target} INTERFACE "$<BUILD_INTERFACE:${dir}/lib/libtorch_cpu.so>" "$<BUILD_INTERFACE:${dir}/lib/libc10.so>")
+  if(EVERLONG_CUDA)
+    # Nothing here names a symbol of torch_cuda; it registers itself when it is loaded, so the linker must not drop it.
+    target_link_options(${target} INTERFACE "LINKER:--no-as-needed")
+    target_link_libraries(${target} INTERFACE "$<BUILD_INTERFACE:${dir}/lib/libc10_cuda.so>" "$<BUILD_INTERFACE:${dir}/lib/libtorch_cuda.so>")
+  endif()
+  # The CUDA build of torch_cpu names symbols of libraries that a machine without a GPU does not have.
+  target_link_options(${target} INTERFACE "LINKER:--allow-shlib-undefined")
+endfunction()
+
+if(TARGET everlong::torch)  # an installed everlong
+  everlong_use_torch(everlong::torch "${torch_dir}")
+else()
+  add_library(everlong_torch INTERFACE)
+  add_library(everlong::torch ALIAS everlong_torch)
+  set_target_properties(everlong_torch PROPERTIES EXPORT_NAME torch)
+  everlong_use_torch(everlong_torch "${torch_dir}")
 endif()
-# The CUDA build of torch_cpu names symbols of libraries that a machine without a GPU does not have.
-target_link_options(everlong_torch INTERFACE "LINKER:--allow-shlib-undefined")
 set(EVERLONG_TORCH_ROOT "${torch_dir}")

@@ -1,16 +1,29 @@
 #!/usr/bin/env python3
-"""Holds every #include and every CMake link between rooms against tools/layers.toml. Prints each breach; exit status 1 if there is one."""
+"""Holds the sources against the rules of the house. Prints each breach; exit status 1 if there is one.
+
+Rooms     every #include and every CMake link between rooms against tools/layers.toml
+Registry  every architecture has its line, folder, test and page
+Sizes     header <= 200 lines, source <= 400, kernel <= 500, function <= 60 (tests: functions only)
+
+    tools/check_layers.py [ROOT]      ROOT: the tree to check; default: the one this file stands in
+"""
 import pathlib
 import re
 import sys
 import tomllib
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).resolve().parent.parent).resolve()
 TORCH = re.compile(r"^(ATen|c10|torch)/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
 SOURCES = {".h", ".cpp", ".cu", ".cuh", ".def"}
 LIMITS = {".h": 200, ".cpp": 400, ".cu": 500}
 KERNEL_LIMIT = 500
+FUNCTION_LIMIT = 60
+# Longer for a reason: the arrays of the CUDA scan live in registers, and only a measurement on a GPU can say what a split would cost.
+LONGEST_FUNCTION = {"everlong/kernels/cuda/ema.cu": 64}
+# What braces do not count in: comments, preprocessor lines, raw strings, strings, characters.
+NO_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|^[ \t]*#(?:[^\n\\]|\\.)*|R"(\w*)\(.*?\)\1"|"(?:[^"\\\n]|\\.)*"|(?<![0-9a-fA-F])\'(?:[^\'\\\n]|\\.)+\'', re.S | re.M)
+CONTAINER = re.compile(r"^\s*(?:template\s*<.*>\s*)?(?:inline\s+)?(?:namespace|class|struct|union|enum|extern)\b", re.S)
 
 
 def includes(path):
@@ -54,6 +67,35 @@ def check_size(path, breaches):
         breaches.append(f"{relative}: {lines} lines; at most {limit}")
 
 
+def functions(text):
+    """Header text, first line and number of lines of every function body at namespace or class level."""
+    text = NO_CODE.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), text)
+    inside, opened, begin = [], None, 0
+    for found in re.finditer(r"[;{}]", text):
+        if found.group() == "{":
+            header = text[begin : found.start()]
+            outside = all(inside)
+            inside.append(outside and bool(CONTAINER.match(header)))
+            if outside and not inside[-1] and "(" in header:
+                opened = (len(inside), header.strip(), begin + len(header) - len(header.lstrip()))
+        elif found.group() == "}" and inside:
+            if opened and opened[0] == len(inside):
+                first, last = text.count("\n", 0, opened[2]) + 1, text.count("\n", 0, found.start()) + 1
+                yield opened[1], first, last - first + 1
+                opened = None
+            inside.pop()
+        if not opened:
+            begin = found.end()
+
+
+def check_functions(path, breaches):
+    relative = path.relative_to(ROOT)
+    limit = LONGEST_FUNCTION.get(str(relative), FUNCTION_LIMIT)
+    for header, line, lines in functions(path.read_text(encoding="utf-8")):
+        if lines > limit:
+            breaches.append(f"{relative}:{line}: {' '.join(header.split())[:80]}: {lines} lines; at most {limit}")
+
+
 def check_links(layers, breaches):
     text = (ROOT / "everlong/CMakeLists.txt").read_text(encoding="utf-8")
     for room, links in re.findall(r"everlong_room\((\w+)[^)]*?LINK([^)]*)\)", text):
@@ -80,12 +122,17 @@ def main():
     sources = sorted(p for p in (ROOT / "everlong").rglob("*") if p.suffix in SOURCES)
     for path in sources:
         check_source(path, layers, breaches)
-        check_size(path, breaches)
+    beside = sorted(p for folder in ("apps", "bench", "examples", "fuzz", "tests") for p in (ROOT / folder).rglob("*") if p.suffix in SOURCES)
+    everywhere = sources + beside
+    for path in everywhere:
+        if "tests" not in path.relative_to(ROOT).parts:
+            check_size(path, breaches)
+        check_functions(path, breaches)
     check_links(layers, breaches)
     check_architectures(breaches)
     for breach in breaches:
         print(breach)
-    print(f"{len(sources)} files checked, {len(breaches)} breaches", file=sys.stderr)
+    print(f"{len(everywhere)} files checked, {len(breaches)} breaches", file=sys.stderr)
     return 1 if breaches else 0
 
 
