@@ -41,6 +41,7 @@ gtest() {
   if [ -f "$xml" ]; then
     read -r tests bad < <(sed -n 's/^<testsuites tests="\([0-9]*\)" failures="\([0-9]*\)".*/\1 \2/p' "$xml")
   fi
+  tests=${tests:-0} bad=${bad:-0}
   if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1 tests=$((tests + 1)); fi
   if [ "$tests" -eq 0 ]; then bad=1; fi
   passed=$((passed + tests - bad)) failed=$((failed + bad))
@@ -56,6 +57,25 @@ run_gtests() {
   for program in "build/$preset"/bin/*_test; do gtest "$preset" "$(basename "$program")"; done
 }
 
+# ctests PRESET [ctest options]: one check for each CTest that matches; a selection that matches nothing is a failure.
+ctests() {
+  local preset=$1 name names
+  shift
+  names=$(ctest --test-dir "build/$preset" -N "$@" | sed -n 's/^ *Test *#[0-9]*: //p')
+  if [ -z "$names" ]; then failed=$((failed + 1)) failures+=("ctest $preset $*: no test matches"); fi
+  for name in $names; do check "$preset $name" ctest --test-dir "build/$preset" --output-on-failure -R "^$name\$"; done
+}
+
+tensorboard_environment() {
+  if [ -x .venv-interop/bin/python ] && .venv-interop/bin/python -c 'import tensorboard' 2>/dev/null; then return; fi
+  python3 -m venv .venv-interop && .venv-interop/bin/pip install -q tensorboard
+}
+tensorboard() { tensorboard_environment && EVERLONG_PROGRAM=build/release/bin/everlong .venv-interop/bin/python tests/interop/tensorboard_test.py; }
+
+# nvcc is enough to compile the CUDA kernels; linking and running them needs more than a machine without a GPU has.
+cuda_kernels() { everlong_build cuda everlong_kernels; }
+find_nvcc() { command -v nvcc || { [ -x /usr/local/cuda/bin/nvcc ] && echo /usr/local/cuda/bin/nvcc; }; }
+
 finish() {
   if [ "$failed" -gt 0 ]; then printf 'failed: %s\n' "${failures[@]}"; fi
   echo "$passed passed, $failed failed"
@@ -63,6 +83,7 @@ finish() {
   exit
 }
 
+trap 'echo "0 passed, 1 failed"; exit 1' INT TERM
 everlong_setup libclang-rt-14-dev || { echo "0 passed, 1 failed"; exit 1; }
 mkdir -p "$results"
 
@@ -70,4 +91,25 @@ check "layers, sizes and registry" tools/check_layers.py
 check "build release" everlong_build release
 if [ "$failed" -gt 0 ]; then finish; fi
 run_gtests release
+ctests release -R '^(meta|cli|kill|example_.*)$'
+check "documents" python3 tools/check_docs.py
+check "documents, planted faults" python3 tools/check_docs.py --self-test
+check "configuration table" python3 tools/make_config_table.py --check
+check "install and consumer" tests/consumer_test.sh build/release
+check "TensorBoard reads the events" tensorboard
+
+check "build fuzz" env CXX=clang++ bash -c 'source tools/setup.sh; everlong_build fuzz'
+if [ -f build/fuzz/bin/io_test ]; then
+  run_gtests fuzz
+  ctests fuzz -R '^cli$'
+  ctests fuzz -L fuzz
+fi
+
+if $full; then
+  check "build gcc" env CXX=g++ bash -c 'source tools/setup.sh; everlong_build gcc'
+  run_gtests gcc
+  check "build asan-ubsan" env CXX=clang++ bash -c 'source tools/setup.sh; everlong_build asan-ubsan'
+  run_gtests asan-ubsan
+  if [ -n "$(find_nvcc)" ]; then check "compile the CUDA kernels" cuda_kernels; else everlong_say "no nvcc: the CUDA kernels are not compiled"; fi
+fi
 finish
