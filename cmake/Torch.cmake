@@ -39,6 +39,11 @@ function(everlong_use_torch target dir)
   target_compile_options(${target} INTERFACE
     "$<BUILD_INTERFACE:SHELL:-idirafter ${dir}/include>" "$<BUILD_INTERFACE:SHELL:-idirafter ${dir}/include/torch/csrc/api/include>")
   target_link_libraries(${target} INTERFACE "$<BUILD_INTERFACE:${dir}/lib/libtorch_cpu.so>" "$<BUILD_INTERFACE:${dir}/lib/libc10.so>")
+  # The pool whose threads libtorch uses, for everlong/tensor/parallel.cpp: the wheel's own, or the one torch was built with.
+  file(GLOB openmp "${dir}/lib/libgomp*.so*" "${dir}/lib/libomp*.so*" "${dir}/lib/libiomp5*.so*")
+  list(APPEND openmp gomp)
+  list(GET openmp 0 openmp)
+  target_link_libraries(${target} INTERFACE "$<BUILD_INTERFACE:${openmp}>")
   if(EVERLONG_CUDA)
     # Nothing here names a symbol of torch_cuda; it registers itself when it is loaded, so the linker must not drop it.
     target_link_options(${target} INTERFACE "LINKER:--no-as-needed")

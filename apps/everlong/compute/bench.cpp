@@ -7,6 +7,7 @@
 #include <ATen/Parallel.h>
 
 #include "apps/everlong/compute/common.h"
+#include "apps/everlong/compute/memory.h"
 #include "apps/everlong/compute/runs.h"
 #include "apps/everlong/guard.h"
 #include "apps/everlong/output.h"
@@ -98,6 +99,7 @@ Json as_json(const Measurement& row) {
 }  // namespace
 
 int run_bench(const BenchOptions& options) {
+  keep_memory();
   Json all = Json::array();
   bool first = true;
   for (const std::string& target : options.targets) {

@@ -1,6 +1,5 @@
 #include "everlong/train/evaluate.h"
 
-#include <malloc.h>
 
 #include <cmath>
 #include <numbers>
@@ -9,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/everlong/compute/common.h"
+#include "apps/everlong/compute/memory.h"
 #include "apps/everlong/compute/runs.h"
 #include "apps/everlong/guard.h"
 #include "apps/everlong/output.h"
@@ -68,8 +68,7 @@ void print_table(const std::vector<train::Evaluation>& all, bool by_position) {
 }  // namespace
 
 int run_eval(const EvalOptions& options) {
-  // Each segment allocates and frees the same large tensors; served from the heap they leave gaps that creep over a million tokens.
-  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  return_memory();
   const LoadedLm lm = load_lm(options.model, options.compute);
   Progress progress;
   train::EvaluateOptions evaluate{.context = options.context == EvalContext::carry ? train::Context::carry : train::Context::reset,

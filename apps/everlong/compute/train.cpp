@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "apps/everlong/compute/memory.h"
 #include "apps/everlong/compute/runs.h"
 #include "apps/everlong/guard.h"
 #include "apps/everlong/interrupt.h"
@@ -93,6 +94,7 @@ int run_train(const TrainOptions& options) {
   train::TrainConfig config = train::read_train_config(options.config, overrides);
   config.validate();
   if (options.dry_run) return print_plan(config, options.json);
+  keep_memory();
 
   const auto folder = run_folder(options);
   const train::RunConfig run = config.train;

@@ -25,7 +25,7 @@ using Tag = hn::CappedTag<float, 16>;
 using Vec = hn::Vec<Tag>;
 inline constexpr Tag kTag{};
 inline constexpr int64_t kLanes = HWY_MIN(HWY_LANES(float), 16);
-inline constexpr int64_t kTile = 128;  // time steps whose rows stay in the cache while all channels pass over them
+inline constexpr int64_t kTile = 64;  // time steps whose rows stay in the cache while all channels pass over them
 #if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3
 inline constexpr int kManyStates = 8;  // 16 vector registers
 inline constexpr int kSteps = 2;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "everlong/tensor/parallel.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::ops::chunk_attention_tiles {
@@ -13,10 +14,6 @@ namespace {
 constexpr int64_t kScoresInFlight = int64_t{1} << 20;          ///< scores of a group: 2 to 4 MB, near the cores
 constexpr int64_t kBackwardScoresInFlight = int64_t{1} << 22;  ///< whole chunks up to 2048 tokens, so that keys need no accumulator
 constexpr int64_t kTileQueries = 512;                          ///< a causal tile stops at its last visible key
-
-void parallel_for(int64_t begin, int64_t end, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
-  at::parallel_for(begin, end, grain, [&](int64_t first, int64_t last) { body(first, last); });
-}
 
 /// Equal pieces at equal distances, in one row or in all.
 struct Run {

@@ -1,22 +1,18 @@
 #include "everlong/ops/ema/ema_kernel.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "everlong/base/error.h"
 #include "everlong/kernels/cpu/ema.h"
 #include "everlong/kernels/cuda/ema.h"
+#include "everlong/tensor/parallel.h"
 
 namespace everlong::ops {
 namespace {
 
 using kernels::Rows;
-
-void torch_threads(int64_t begin, int64_t end, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
-  at::parallel_for(begin, end, grain, body);
-}
 
 /// The tensor with contiguous channels, copied only where it must be.
 at::Tensor channels_last(const at::Tensor& rows) { return rows.stride(2) == 1 && rows.stride(1) >= rows.size(2) ? rows : rows.contiguous(); }
@@ -86,7 +82,7 @@ EmaResult ema_kernel_forward(const EmaArguments& given) {
   if (a.x.is_cuda()) {
     check_launch(kernels::cuda::ema_forward(call, current_stream(a.x.device())));
   } else {
-    kernels::ema_forward(call, torch_threads);
+    kernels::ema_forward(call, parallel_for);
   }
   return result;
 }
@@ -118,7 +114,7 @@ EmaGradients ema_kernel_backward(const EmaArguments& given, const at::Tensor& dy
   if (a.x.is_cuda()) {
     check_launch(kernels::cuda::ema_backward(call, current_stream(a.x.device())));
   } else {
-    kernels::ema_backward(call, torch_threads);
+    kernels::ema_backward(call, parallel_for);
   }
   return gradients;
 }

@@ -2,6 +2,7 @@
 
 #include "everlong/base/error.h"
 #include "everlong/kernels/cpu/gates.h"
+#include "everlong/tensor/parallel.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::ops::gates {
@@ -11,10 +12,6 @@ using kernels::Rows;
 using kernels::RowsShape;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-const kernels::ParallelFor kThreads = [](int64_t begin, int64_t end, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
-  at::parallel_for(begin, end, grain, body);
-};
 
 RowsShape shape_of(const at::Tensor& x) { return {.num_rows = x.numel() / x.size(-1), .width = x.size(-1)}; }
 
@@ -58,7 +55,7 @@ class SiluMul : public torch::autograd::Function<SiluMul> {
     at::Tensor y = dense_like(a);
     with_element(a, [&](auto element) {
       using T = decltype(element);
-      kernels::forward(kernels::SiluMul<T>{.shape = shape_of(a), .a = in<T>(a), .b = in<T>(b), .y = out<T>(y)}, kThreads);
+      kernels::forward(kernels::SiluMul<T>{.shape = shape_of(a), .a = in<T>(a), .b = in<T>(b), .y = out<T>(y)}, parallel_for);
     });
     return y;
   }
@@ -69,7 +66,7 @@ class SiluMul : public torch::autograd::Function<SiluMul> {
     at::Tensor da = dense_like(a), db = dense_like(b);
     with_element(a, [&](auto element) {
       using T = decltype(element);
-      kernels::backward(kernels::SiluMul<T>{.shape = shape_of(a), .a = in<T>(a), .b = in<T>(b), .dy = in<T>(dy), .da = out<T>(da), .db = out<T>(db)}, kThreads);
+      kernels::backward(kernels::SiluMul<T>{.shape = shape_of(a), .a = in<T>(a), .b = in<T>(b), .dy = in<T>(dy), .da = out<T>(da), .db = out<T>(db)}, parallel_for);
     });
     return {da, db};
   }
@@ -83,7 +80,7 @@ class SiluResidual : public torch::autograd::Function<SiluResidual> {
     at::Tensor y = dense_like(a);
     with_element(a, [&](auto element) {
       using T = decltype(element);
-      kernels::forward(kernels::SiluResidual<T>{.shape = shape_of(a), .a = in<T>(a), .x = in<T>(x), .w = weight_data(w), .y = out<T>(y)}, kThreads);
+      kernels::forward(kernels::SiluResidual<T>{.shape = shape_of(a), .a = in<T>(a), .x = in<T>(x), .w = weight_data(w), .y = out<T>(y)}, parallel_for);
     });
     return y;
   }
@@ -104,7 +101,7 @@ class SiluResidual : public torch::autograd::Function<SiluResidual> {
                                                  .da = out<T>(da),
                                                  .dx = out<T>(dx),
                                                  .dw_blocks = dw.mutable_data_ptr<float>()},
-                        kThreads);
+                        parallel_for);
     });
     return {da, dx, dw.sum(0)};
   }
@@ -117,7 +114,7 @@ class GatedUpdate : public torch::autograd::Function<GatedUpdate> {
     at::Tensor y = dense_like(x);
     with_element(x, [&](auto element) {
       using T = decltype(element);
-      kernels::forward(kernels::GatedUpdate<T>{.shape = shape_of(x), .x = in<T>(x), .gate = in<T>(gate), .a = in<T>(a), .b = in<T>(b), .y = out<T>(y)}, kThreads);
+      kernels::forward(kernels::GatedUpdate<T>{.shape = shape_of(x), .x = in<T>(x), .gate = in<T>(gate), .a = in<T>(a), .b = in<T>(b), .y = out<T>(y)}, parallel_for);
     });
     return y;
   }
@@ -137,7 +134,7 @@ class GatedUpdate : public torch::autograd::Function<GatedUpdate> {
                                                 .dx = out<T>(dx),
                                                 .dgate = out<T>(dgate),
                                                 .dab = out<T>(dab)},
-                        kThreads);
+                        parallel_for);
     });
     return {dx, dgate, dab, dab};
   }
@@ -157,7 +154,7 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
                                            .eps = static_cast<float>(eps),
                                            .y = out<T>(y),
                                            .rstd = rstd.mutable_data_ptr<float>()},
-                       kThreads);
+                       parallel_for);
     });
     context->save_for_backward({x, w, rstd});
     return y;
@@ -179,7 +176,7 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
                                             .dy = in<T>(dy),
                                             .dx = out<T>(dx),
                                             .dw_blocks = dw.defined() ? dw.mutable_data_ptr<float>() : nullptr},
-                        kThreads);
+                        parallel_for);
     });
     return {dx, dw.defined() ? dw.sum(0) : at::Tensor(), at::Tensor()};
   }

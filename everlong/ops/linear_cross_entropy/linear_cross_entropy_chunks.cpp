@@ -5,14 +5,11 @@
 #include <limits>
 
 #include "everlong/kernels/cpu/cross_entropy.h"
+#include "everlong/tensor/parallel.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::ops::linear_cross_entropy_chunks {
 namespace {
-
-void parallel_for(int64_t begin, int64_t end, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
-  at::parallel_for(begin, end, grain, [&](int64_t first, int64_t last) { body(first, last); });
-}
 
 int64_t tokens_per_chunk(const Inputs& in) {
   if (in.options.tokens_per_chunk > 0) return in.options.tokens_per_chunk;
