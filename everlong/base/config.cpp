@@ -220,6 +220,11 @@ Fields& Fields::section(std::string_view prefix, Fields nested) {
   return *this;
 }
 
+Fields& Fields::append(Field field) {
+  fields_.push_back(std::move(field));
+  return *this;
+}
+
 const Field* Fields::find(std::string_view key) const {
   const auto found = std::find_if(fields_.begin(), fields_.end(), [&](const Field& field) { return field.key == key; });
   return found == fields_.end() ? nullptr : &*found;

@@ -74,6 +74,9 @@ class Fields {
   /// Adds all fields of `nested` under "prefix.".
   Fields& section(std::string_view prefix, Fields nested);
 
+  /// Adds one field of another list.
+  Fields& append(Field field);
+
   [[nodiscard]] const std::vector<Field>& all() const { return fields_; }
   [[nodiscard]] const Field* find(std::string_view key) const;
 

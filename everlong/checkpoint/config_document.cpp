@@ -41,12 +41,42 @@ std::set<std::string, std::less<>> ConfigDocument::keys() const {
   return keys;
 }
 
+std::string ConfigDocument::saved_class() const {
+  const auto found = content_->object.find("architectures");
+  if (found == content_->object.end() || !found->is_array() || found->empty() || !found->front().is_string()) return {};
+  return found->front().get<std::string>();
+}
+
+std::vector<std::string> ConfigDocument::label_names() const {
+  const auto found = content_->object.find("id2label");
+  if (found == content_->object.end() || !found->is_object()) return {};
+  std::vector<std::string> names;
+  for (size_t id = 0; id < found->size(); ++id) {
+    const auto name = found->find(std::to_string(id));
+    if (name == found->end() || !name->is_string())
+      throw FormatError({.file = content_->file, .field = "id2label"}, "a name for each id from 0 on", "none for " + std::to_string(id));
+    names.push_back(name->get<std::string>());
+  }
+  return names;
+}
+
+void ConfigDocument::set_label_names(const std::vector<std::string>& names) {
+  io::Json by_id = io::Json::object(), by_name = io::Json::object();
+  for (size_t id = 0; id < names.size(); ++id) {
+    by_id[std::to_string(id)] = names[id];
+    by_name[names[id]] = id;
+  }
+  content_->object["id2label"] = std::move(by_id);
+  content_->object["label2id"] = std::move(by_name);
+}
+
 void ConfigDocument::set_text(const std::string& key, const std::string& value) { content_->object[key] = value; }
 
 std::vector<std::string> ConfigDocument::apply(const Fields& fields) const {
   io::Json object = content_->object;
   for (auto& item : object.items())
     if (item.value().is_null() && item.key().ends_with("_token_id")) item.value() = -1;
+  if (const auto type = object.find("problem_type"); type != object.end() && type->is_null()) object.erase(type);
   return io::apply_json(fields, object, content_->file);
 }
 

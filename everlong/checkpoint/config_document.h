@@ -25,6 +25,14 @@ class ConfigDocument {
   [[nodiscard]] const std::string& model_type() const;
   [[nodiscard]] std::set<std::string, std::less<>> keys() const;
 
+  /// The public class the file was saved from: the first of "architectures"; empty if it names none.
+  [[nodiscard]] std::string saved_class() const;
+  /// The names of "id2label" in the order of their ids; empty if there is none.
+  /// Errors   FormatError if the ids are not 0, 1, 2, ...
+  [[nodiscard]] std::vector<std::string> label_names() const;
+  /// Replaces "id2label" and "label2id".
+  void set_label_names(const std::vector<std::string>& names);
+
   /// Replaces a text, or adds it.
   void set_text(const std::string& key, const std::string& value);
 

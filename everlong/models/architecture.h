@@ -10,6 +10,8 @@
 
 #include "everlong/base/config.h"
 #include "everlong/checkpoint/name_table.h"
+#include "everlong/checkpoint/tensor_file.h"
+#include "everlong/models/task.h"
 
 namespace everlong::models {
 
@@ -56,9 +58,18 @@ class ArchitectureConfig {
   [[nodiscard]] virtual std::unique_ptr<ArchitectureConfig> clone() const = 0;
 
   [[nodiscard]] virtual LmHeadOptions lm_head() const = 0;
-  [[nodiscard]] virtual std::vector<checkpoint::NameRule> name_rules() const = 0;  ///< causal language model, public dialect
+  /// Dropout before a classifier that says nothing of its own, and the standard deviation of a head's initial matrices.
+  [[nodiscard]] virtual double head_dropout() const { return 0; }
+  [[nodiscard]] virtual double initializer_std() const { return 0.02; }
+
+  [[nodiscard]] virtual std::vector<checkpoint::NameRule> name_rules(Task task) const = 0;  ///< public dialect
   [[nodiscard]] virtual std::string_view base_prefix() const = 0;                  ///< what public files of a model without a head leave out
-  [[nodiscard]] virtual std::string_view head_class() const = 0;                   ///< public name of the causal language model's class
+  /// Public name of a task's class; empty = the architecture does not have the task.
+  [[nodiscard]] virtual std::string_view head_class(Task task) const = 0;
+  /// The task of a file that names no class.
+  [[nodiscard]] virtual Task default_task() const { return Task::causal_lm; }
+  /// Called before tensors of a public file are matched: lets an architecture make those of a near relative fit. Returns what it did, for people.
+  virtual std::vector<std::string> adapt_public_tensors(checkpoint::TensorMap& tensors) const { return static_cast<void>(tensors), std::vector<std::string>(); }
   [[nodiscard]] virtual int64_t parameter_count() const = 0;                       ///< closed form, causal language model
 
   /// Bytes of carried state a row after `position` tokens, closed form. Units  element_bytes of the compute dtype

@@ -22,11 +22,17 @@ using Trace = std::function<void(std::string_view name, const at::Tensor& value)
 
 /// One call's worth of input for B rows of T tokens.
 struct ModelInput {
-  at::Tensor tokens;                            ///< [B, T] int64
+  at::Tensor tokens;                            ///< [B, T] int64; undefined where `embeddings` stand for them
   std::optional<at::Tensor> valid = {};         ///< [B, T] bool: false = padding, which no token attends to; trailing padding is not read at all
   std::optional<at::Tensor> document_ids = {};  ///< [B, T] int64: a change begins a document; tokens of different documents never meet
   std::optional<at::Tensor> token_types = {};   ///< [B, T] int64
+  std::optional<at::Tensor> embeddings = {};    ///< [B, T, D] instead of tokens
+  std::optional<at::Tensor> memory = {};        ///< [B, S, D] encoder states for cross-attention; a state that has read some keeps its own
+  std::optional<at::Tensor> memory_valid = {};  ///< [B, S] bool: false = padding
   const Trace* trace = nullptr;
+
+  [[nodiscard]] int64_t batch_size() const { return (embeddings ? *embeddings : tokens).size(0); }
+  [[nodiscard]] int64_t seq_len() const { return (embeddings ? *embeddings : tokens).size(1); }
 };
 
 /// A loss beside the task's own, already weighted; nats per token.
@@ -87,6 +93,7 @@ class Model : public torch::nn::Module {
   /// Checks shapes against each other and the state against the layout. Errors  as forward()
   void check_input(const ModelInput& input, const nn::State& state) const;
 
+  void check_memory(const ModelInput& input) const;
   static void trace_hidden(const ModelInput& input, size_t layer, const at::Tensor& hidden);
 
   /// Runs one layer of a call, recomputing its inside in the backward pass where that is switched on. The slots it leaves go to `updates`, once.
@@ -106,6 +113,9 @@ class Model : public torch::nn::Module {
   at::ScalarType compute_dtype_ = at::kFloat;
   bool activation_checkpointing_ = false;
 };
+
+/// The hidden state of each row's last token that is not padding. Shapes  hidden [B, T, D]; valid [B, T] bool or none; returns [B, 1, D]
+[[nodiscard]] at::Tensor last_hidden(const at::Tensor& hidden, const std::optional<at::Tensor>& valid);
 
 /// Trainable parameters of a module, tied ones once.
 [[nodiscard]] int64_t count_parameters(const torch::nn::Module& module);

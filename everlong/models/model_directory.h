@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,30 +19,46 @@ namespace everlong::models {
 /// A configuration read from a folder, with what it could not take.
 struct LoadedConfig {
   std::unique_ptr<ArchitectureConfig> config;
+  TaskConfig task_config;
   checkpoint::ConfigDocument document;
   std::vector<std::string> unknown_keys;
+
+  /// The task whose class the folder was saved from; the architecture's default where it names none.
+  [[nodiscard]] Task saved_task() const;
 };
 
 /// Reads config.json of a model directory.
 /// Errors   IoError, FormatError; Unsupported if its model_type is not in the registry; InvalidArgument if values do not fit
 [[nodiscard]] LoadedConfig load_config(const std::filesystem::path& folder);
 
-struct LoadedModel {
-  std::shared_ptr<CausalLm> model;
+template <class Head>
+struct Loaded {
+  std::shared_ptr<Head> model;
   checkpoint::ConfigDocument document;
   checkpoint::LoadReport report;
   std::map<std::string, at::ScalarType> stored_dtypes;  ///< of every tensor, by its name in the file
-  std::vector<std::string> notes;  ///< what a person should know: unknown keys, tied weights that differ, missing biases
+  std::vector<std::string> notes;  ///< what a person should know: tied weights that differ, missing biases, parts that start afresh
+};
+using LoadedHead = Loaded<TaskHead>;
+using LoadedModel = Loaded<CausalLm>;
+
+struct LoadOptions {
+  std::optional<Task> task = {};                 ///< none = the task that the folder was saved for
+  std::optional<TaskConfig> task_config = {};    ///< none = that of config.json
+  at::ScalarType parameter_dtype = at::kFloat;   ///< or fp64
 };
 
-/// Loads a causal language model in evaluation mode. Parameters are fp32, or fp64 if `parameter_dtype` says so.
-/// Errors   as load_config; FormatError if a tensor is missing or has another shape than the configuration says
+/// Loads a model and the head of a task in evaluation mode. Head tensors that the folder does not have keep their fresh values, and a note says so.
+/// Errors   as load_config; FormatError if a tensor of the model itself is missing, or one has another shape than the configuration says
+[[nodiscard]] LoadedHead load_head(const std::filesystem::path& folder, const LoadOptions& options = {});
+
+/// load_head() for the task of causal language modelling.
 [[nodiscard]] LoadedModel load_causal_lm(const std::filesystem::path& folder, at::ScalarType parameter_dtype = at::kFloat);
 
 /// What a public model.safetensors holds: the model's tensors under public names, and the placeholders of its family.
-[[nodiscard]] checkpoint::TensorMap public_weights(const CausalLm& model);
+[[nodiscard]] checkpoint::TensorMap public_weights(const TaskHead& model);
 
 /// Writes config.json and model.safetensors into an existing folder, each atomically. `extra` keeps unknown configuration keys.
-void save_causal_lm(const std::filesystem::path& folder, const CausalLm& model, const checkpoint::ConfigDocument& extra = {});
+void save_model(const std::filesystem::path& folder, const TaskHead& model, const checkpoint::ConfigDocument& extra = {});
 
 }  // namespace everlong::models

@@ -27,7 +27,7 @@ bool dtype_fits(SlotKind kind, at::ScalarType dtype) {
 bool shape_fits(const SlotSpec& spec, at::IntArrayRef sizes) {
   if (sizes.size() != spec.shape.size() + 1) return false;
   for (size_t i = 0; i < spec.shape.size(); ++i)
-    if (!(spec.grows && i == 0) && sizes[i + 1] != spec.shape[i]) return false;
+    if (!(spec.free_length() && i == 0) && sizes[i + 1] != spec.shape[i]) return false;
   return true;
 }
 

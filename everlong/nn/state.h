@@ -25,7 +25,10 @@ struct SlotSpec {
   std::string name;            ///< "layers.3.ema.h": unique, stable on disk
   std::vector<int64_t> shape;  ///< without the batch axis, e.g. [D, N]; the first axis is 0 for a growing slot
   SlotKind kind = SlotKind::recurrent;
-  bool grows = false;  ///< first axis lengthens with the sequence (a full key/value cache)
+  bool grows = false;      ///< first axis lengthens with the sequence (a full key/value cache)
+  bool of_memory = false;  ///< first axis is as long as the encoder states that the row attends to; 0 before any were read
+
+  [[nodiscard]] bool free_length() const { return grows || of_memory; }
 };
 
 /// Names a slot of a StateLayout; cheap to copy, meaningless for another layout.
@@ -66,7 +69,7 @@ class StateLayout {
   /// Checks that every growing slot holds what its rows have read. Errors  StateError naming the slot
   void check_positions(const State& state) const;
 
-  /// Bytes one row takes, growing slots counted at `position` tokens: what planners, servers and docs quote.
+  /// Bytes one row takes, growing slots counted at `position` tokens, without encoder states: what planners, servers and docs quote.
   [[nodiscard]] int64_t bytes_per_row(int64_t position, at::ScalarType compute_dtype) const;
 
   [[nodiscard]] const std::vector<SlotSpec>& slots() const { return slots_; }

@@ -76,7 +76,7 @@ ConvertReport report_of(models::LoadedModel& loaded, const fs::path& source) {
   report.loaded = std::move(loaded.report.loaded);
   report.ignored = std::move(loaded.report.ignored);
   report.unexpected = std::move(loaded.report.unexpected);
-  const auto rules = loaded.model->config().name_rules();
+  const auto rules = loaded.model->config().name_rules(loaded.model->task());
   for (const std::string& name : report.loaded)
     if (!checkpoint::to_own_name(rules, name)) report.renamed.emplace_back(name, std::string(loaded.model->config().base_prefix()) + name);
   const auto config = loaded.model->config().clone();
@@ -101,7 +101,7 @@ ConvertReport convert_model(const fs::path& source, const fs::path& destination,
   checkpoint::save_tensors(written.temporary() / "model.safetensors", tensors, {{"format", "pt"}});
   const auto config = loaded.model->config().clone();
   if (options.dtype) loaded.document.set_text("torch_dtype", public_dtype_name(*options.dtype));
-  loaded.document.write(written.temporary() / "config.json", config->fields(), config->model_type(), config->head_class());
+  loaded.document.write(written.temporary() / "config.json", config->fields(), config->model_type(), config->head_class(loaded.model->task()));
   ConvertReport report = report_of(loaded, folder);
   report.copied = copy_small_files(folder, written.temporary());
   report.num_tensors = std::ssize(tensors);

@@ -42,7 +42,7 @@ void Trainer::save_checkpoint() {
   io::AtomicFolder folder(directory_.checkpoint(step_), io::IfExists::replace);
   {
     const UseAverage averaged(average_.get());
-    models::save_causal_lm(folder.temporary(), *model_);
+    models::save_model(folder.temporary(), *model_);
   }
   tokenizer_->save(folder.temporary());
   checkpoint::save_tensors(folder.temporary() / kTensorFile, tensors);
@@ -58,7 +58,7 @@ void Trainer::load_checkpoint(int64_t step) {
   const auto folder = directory_.checkpoint(step);
   const auto file = (folder / kTensorFile).string();
   const auto weights = checkpoint::load_weights(folder);
-  const auto report = checkpoint::load_into(*model_, weights.tensors, config_.model->name_rules(), std::string(config_.model->base_prefix()), folder.string());
+  const auto report = checkpoint::load_into(*model_, weights.tensors, config_.model->name_rules(model_->task()), std::string(config_.model->base_prefix()), folder.string());
   if (!report.missing.empty()) throw FormatError({.file = folder.string(), .field = report.missing.front()}, "a tensor for every parameter", "none");
   const auto tensors = checkpoint::load_tensors(file).tensors;
   optimizer_->load(tensors, file);

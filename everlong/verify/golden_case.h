@@ -40,6 +40,9 @@ struct CaseResult {
   std::map<std::string, at::Tensor> computed;  ///< under the names of expected.safetensors
 };
 
+/// The name of a case: that of its folder, however the path is written.
+[[nodiscard]] std::string case_name(const std::filesystem::path& folder);
+
 /// Runs one case folder: config.json, model.safetensors, expected.safetensors, case.json.
 /// Errors   IoError, FormatError; Unsupported if the case needs a head or an architecture that is not there
 [[nodiscard]] CaseResult verify_case(const std::filesystem::path& folder, const VerifyOptions& options = {});

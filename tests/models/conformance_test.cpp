@@ -223,7 +223,7 @@ TEST_P(Conformance, ARestartedRowBeginsAnew) {
 TEST_P(Conformance, ConfigurationAndWeightsSurviveTheDisk) {
   const TemporaryFolder folder;
   const auto f32 = tiny_model(*config_, at::kFloat);
-  models::save_causal_lm(folder.path(), *f32);
+  models::save_model(folder.path(), *f32);
   const auto loaded = models::load_causal_lm(folder.path());
   EXPECT_EQ(loaded.model->config().fingerprint(), config_->fingerprint());
   EXPECT_TRUE(loaded.report.unexpected.empty());

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <filesystem>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -15,10 +16,12 @@
 namespace everlong::app {
 namespace {
 
-nlohmann::ordered_json number_or_null(double value) { return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(); }
+using Json = nlohmann::ordered_json;
 
-nlohmann::ordered_json as_json(const std::string& path, const verify::CaseResult& result) {
-  nlohmann::ordered_json items = nlohmann::ordered_json::array(), left = nlohmann::ordered_json::array();
+Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+Json as_json(const std::string& path, const verify::CaseResult& result) {
+  Json items = Json::array(), left = Json::array();
   for (const verify::Item& item : result.items)
     items.push_back({{"name", item.name}, {"max_abs", number_or_null(item.max_abs)}, {"rel_rms", number_or_null(item.rel_rms)}, {"tolerance", item.tolerance}, {"ok", item.ok}});
   for (const verify::NotCovered& item : result.not_covered) left.push_back({{"name", item.name}, {"reason", item.reason}});
@@ -46,10 +49,17 @@ int run_verify(const VerifyOptions& options) {
     return Complaint{.where = "--dump", .expected = "one case", .got = fmt::format("{} cases", options.cases.size())};
   });
   const verify::VerifyOptions how{.dtype = torch_dtype(options.compute.dtype.value_or(Dtype::f64)), .tolerance = options.tolerance};
-  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  Json all = Json::array();
   size_t passed = 0;
   for (const std::string& path : options.cases) {
-    const verify::CaseResult result = verify::verify_case(path, how);
+    verify::CaseResult result;
+    try {
+      result = verify::verify_case(path, how);
+    } catch (const Error& error) {  // the others still run
+      log_warning(error.what());
+      all.push_back({{"case", verify::case_name(path)}, {"path", path}, {"ok", false}, {"error", error.what()}, {"items", Json::array()}});
+      continue;
+    }
     passed += result.ok ? 1 : 0;
     if (options.json) {
       all.push_back(as_json(path, result));

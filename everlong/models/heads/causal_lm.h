@@ -2,15 +2,14 @@
 
 #include <memory>
 
-#include "everlong/models/architecture.h"
-#include "everlong/models/model.h"
-#include "everlong/nn/linear.h"
+#include "everlong/models/heads/lm_output.h"
+#include "everlong/models/heads/task_head.h"
 
 namespace everlong::models {
 
 /// A model with a next-token head.
 /// Shapes   logits [B, T, V]
-class CausalLm : public torch::nn::Module {
+class CausalLm final : public TaskHead {
  public:
   /// Builds model and head with fresh parameters. Errors  as config.validate(); Unsupported if the architecture is not causal
   explicit CausalLm(const ArchitectureConfig& config);
@@ -37,18 +36,13 @@ class CausalLm : public torch::nn::Module {
   /// The cross-entropy of each token by itself, without gradients.
   TokenLoss token_loss(const ModelInput& input, const at::Tensor& targets, nn::State state = {});
 
-  [[nodiscard]] Model& model() { return *model_; }
-  [[nodiscard]] const Model& model() const { return *model_; }
-  [[nodiscard]] const ArchitectureConfig& config() const { return *config_; }
+  /// "logits" [B, T, V].
+  std::vector<NamedTensor> outputs(const ModelInput& input, int64_t num_choices = 1) override;
+  /// labels.values [B, T] are the tokens themselves: label t + 1 is the target of token t.
+  at::Tensor task_loss(const ModelInput& input, const Labels& labels) override;
 
  private:
-  [[nodiscard]] at::Tensor features(const at::Tensor& hidden) const;
-  [[nodiscard]] at::Tensor output_weight() const;
-
-  std::unique_ptr<ArchitectureConfig> config_;
-  std::shared_ptr<Model> model_;
-  std::shared_ptr<nn::Linear> dense_;
-  at::Tensor output_weight_, output_bias_;
+  std::shared_ptr<LmOutput> output_;
 };
 
 }  // namespace everlong::models

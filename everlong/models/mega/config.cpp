@@ -89,6 +89,29 @@ const std::vector<checkpoint::NameRule> kNormRules = {{"weight", "weight"},
                                                       {"running_var", "running_var"},
                                                       {"num_batches_tracked", "num_batches_tracked"}};
 const std::vector<checkpoint::NameRule> kLinearRules = {{"weight", "weight"}, {"bias", "bias"}};
+const std::vector<checkpoint::NameRule> kBiasRules = {{"table", "rel_pos_bias"}, {"alpha", "alpha"}, {"beta", "b_param"}};
+
+/// Names of what stands on top, by Hugging Face's class.
+template <class Add>
+void add_head_rules(Task task, const Add& add) {
+  const bool pools = task == Task::multiple_choice || task == Task::embedding;
+  add(pools ? "head.pooler." : "", "mega.pooler.dense.", pools ? kLinearRules : std::vector<checkpoint::NameRule>{{"", "weight"}, {"", "bias"}});
+  switch (task) {
+    case Task::causal_lm:
+    case Task::masked_lm:
+      add("head.dense.", "dense.", kLinearRules);
+      add("head.output.", task == Task::causal_lm ? "lm_head." : "mlm_head.", kLinearRules);
+      break;
+    case Task::sequence_classification:
+      add("head.dense.", "classifier.dense.", kLinearRules);
+      add("head.output.", "classifier.out_proj.", kLinearRules);
+      break;
+    case Task::token_classification:
+    case Task::multiple_choice: add("head.output.", "classifier.", kLinearRules); break;
+    case Task::question_answering: add("head.output.", "qa_outputs.", kLinearRules); break;
+    case Task::embedding: break;
+  }
+}
 
 }  // namespace
 
@@ -112,8 +135,7 @@ void Config::validate() const {
          fmt::format("chunk_size {}, max_positions {}", chunk_size, max_positions));
   demand(pad_token_id < vocab_size, fmt::format("pad_token_id below vocab_size = {}", vocab_size), fmt::format("{}", pad_token_id));
   demand(!(is_decoder && bidirectional), "bidirectional = false with is_decoder", "both true", "moving averages from both sides would see the tokens to predict");
-  if (add_cross_attention)
-    throw Unsupported({.where = "mega config", .expected = "add_cross_attention = false", .got = "true", .hint = "decoders without cross-attention are supported"});
+  demand(!add_cross_attention || is_decoder, "is_decoder = true with add_cross_attention", "an encoder with cross-attention");
 }
 
 void Config::adopt_public_defaults(const KeySet& given) {
@@ -125,21 +147,31 @@ std::shared_ptr<Model> Config::build() const {
   return std::make_shared<MegaModel>(*this);
 }
 
-std::vector<checkpoint::NameRule> Config::name_rules() const {
+std::string_view Config::head_class(Task task) const {
+  switch (task) {
+    case Task::causal_lm: return "MegaForCausalLM";
+    case Task::masked_lm: return "MegaForMaskedLM";
+    case Task::sequence_classification: return "MegaForSequenceClassification";
+    case Task::token_classification: return "MegaForTokenClassification";
+    case Task::multiple_choice: return "MegaForMultipleChoice";
+    case Task::question_answering: return "MegaForQuestionAnswering";
+    case Task::embedding: return "MegaModel";
+  }
+  return "";
+}
+
+std::vector<checkpoint::NameRule> Config::name_rules(Task task) const {
   std::vector<checkpoint::NameRule> rules = {
       {"model.embedding.weight", "mega.embedding_layer.word_embeddings.weight"},
       {"model.token_type_embedding.weight", "mega.embedding_layer.token_type_embeddings.weight"},
-      {"head.output.weight", "lm_head.weight"},
-      {"head.output.bias", "lm_head.bias"},
       {"", "mega.layers.*.mega_layer.rel_pos_bias._float_tensor"},  // carries dtype and device upstream
-      {"", "mega.pooler.dense.weight"},
-      {"", "mega.pooler.dense.bias"},
+      {"", "mega.layers.*.cross_attn.rel_pos_bias._float_tensor"},
   };
   const auto add = [&](std::string_view ours, std::string_view theirs, const std::vector<checkpoint::NameRule>& inner) {
     const auto prefixed = with_prefix(ours, theirs, inner);
     rules.insert(rules.end(), prefixed.begin(), prefixed.end());
   };
-  add("head.dense.", "dense.", kLinearRules);
+  add_head_rules(task, add);
   add("model.layers.*.attention.norm.", "mega.layers.*.mega_layer.norm.norm.", kNormRules);
   add("model.layers.*.attention.ema.", "mega.layers.*.mega_layer.ema_gate.",
       {{"damping", "damping_factor", true},
@@ -151,19 +183,36 @@ std::vector<checkpoint::NameRule> Config::name_rules() const {
   add("model.layers.*.attention.mixed_proj.", "mega.layers.*.mega_layer.mx_proj.", kLinearRules);
   add("model.layers.*.attention.output_proj.", "mega.layers.*.mega_layer.h_proj.", kLinearRules);
   add("model.layers.*.attention.", "mega.layers.*.mega_layer.", {{"qk_scale", "qk_weight"}, {"qk_offset", "qk_bias"}});
-  add("model.layers.*.attention.relative_bias.", "mega.layers.*.mega_layer.rel_pos_bias.",
-      {{"table", "rel_pos_bias"}, {"alpha", "alpha"}, {"beta", "b_param"}});
+  add("model.layers.*.attention.relative_bias.", "mega.layers.*.mega_layer.rel_pos_bias.", kBiasRules);
+  add("model.layers.*.cross_attention.norm.", "mega.layers.*.cross_attn.norm.norm.", kNormRules);
+  for (const auto& [ours, theirs] : {std::pair("key_proj.", "k_proj."), {"value_proj.", "v_proj."}, {"mixed_proj.", "q_proj."}, {"output_proj.", "h_proj."}})
+    add(fmt::format("model.layers.*.cross_attention.{}", ours), fmt::format("mega.layers.*.cross_attn.{}", theirs), kLinearRules);
+  add("model.layers.*.cross_attention.relative_bias.", "mega.layers.*.cross_attn.rel_pos_bias.", kBiasRules);
   add("model.layers.*.ffn.norm.", "mega.layers.*.nffn.norm.norm.", kNormRules);
   add("model.layers.*.ffn.up.", "mega.layers.*.nffn.fc1.", kLinearRules);
   add("model.layers.*.ffn.down.", "mega.layers.*.nffn.fc2.", kLinearRules);
   return rules;
 }
 
+std::vector<std::string> Config::adapt_public_tensors(checkpoint::TensorMap& tensors) const {
+  std::vector<std::string> notes;
+  if (bidirectional) return notes;
+  for (auto& [name, tensor] : tensors) {
+    const bool kernel = name.find(".ema_gate.") != std::string::npos && !name.ends_with("residual_weight");
+    if (!kernel || tensor.dim() < 2 || tensor.size(0) != 2 * hidden_size) continue;
+    tensor = tensor.narrow(0, 0, hidden_size);
+    if (notes.empty()) notes.push_back("the file is of a bidirectional model; this one takes the forward half of its moving averages");
+  }
+  return notes;
+}
+
 std::vector<Placeholder> Config::placeholders() const {
   std::vector<Placeholder> all;
   if (relative_positional_bias != RelativeBias::rotary) return all;
-  for (int64_t layer = 0; layer < num_hidden_layers; ++layer)
+  for (int64_t layer = 0; layer < num_hidden_layers; ++layer) {
     all.push_back({.name = fmt::format("mega.layers.{}.mega_layer.rel_pos_bias._float_tensor", layer), .shape = {1}});
+    if (add_cross_attention) all.push_back({.name = fmt::format("mega.layers.{}.cross_attn.rel_pos_bias._float_tensor", layer), .shape = {1}});
+  }
   return all;
 }
 
@@ -177,9 +226,10 @@ int64_t Config::parameter_count() const {
   const int64_t attention =
       4 * kernels * ema_projection_size + D + (D * U + U) + (D + 1) * (Z + U + 2 * D) + (U * D + D) + 4 * Z + bias + norm;
   const int64_t ffn = use_normalized_ffn ? 2 * D * F + F + D + norm : 0;
+  const int64_t cross = add_cross_attention ? (D * Z + Z) + 2 * (D * D + D) + (D + 1) * (2 * D + Z) + bias + norm : 0;
   const int64_t embeddings = V * D + (add_token_type_embeddings ? type_vocab_size * D : 0);
   const int64_t head = (add_lm_hidden_dense_layer ? D * D + D : 0) + V + (tie_word_embeddings ? 0 : V * D);
-  return embeddings + num_hidden_layers * (attention + ffn) + head;
+  return embeddings + num_hidden_layers * (attention + cross + ffn) + head;
 }
 
 int64_t Config::state_bytes_per_row(int64_t position, int64_t element_bytes) const {

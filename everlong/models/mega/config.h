@@ -67,10 +67,15 @@ class Config final : public ArchitectureConfig {
   [[nodiscard]] std::shared_ptr<Model> build() const override;
   [[nodiscard]] std::unique_ptr<ArchitectureConfig> clone() const override { return std::make_unique<Config>(*this); }
   [[nodiscard]] LmHeadOptions lm_head() const override { return {.dense = add_lm_hidden_dense_layer, .bias = true, .tied = tie_word_embeddings}; }
-  [[nodiscard]] std::vector<checkpoint::NameRule> name_rules() const override;
+  [[nodiscard]] double head_dropout() const override { return hidden_dropout_prob; }
+  [[nodiscard]] double initializer_std() const override { return initializer_range; }
+  [[nodiscard]] std::vector<checkpoint::NameRule> name_rules(Task task) const override;
   [[nodiscard]] std::vector<Placeholder> placeholders() const override;
   [[nodiscard]] std::string_view base_prefix() const override { return "mega."; }
-  [[nodiscard]] std::string_view head_class() const override { return "MegaForCausalLM"; }
+  [[nodiscard]] std::string_view head_class(Task task) const override;
+  [[nodiscard]] Task default_task() const override { return is_decoder ? Task::causal_lm : Task::masked_lm; }
+  /// A decoder takes the forward half of a bidirectional model's moving averages.
+  std::vector<std::string> adapt_public_tensors(checkpoint::TensorMap& tensors) const override;
   [[nodiscard]] int64_t parameter_count() const override;
   [[nodiscard]] int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const override;
   [[nodiscard]] int64_t activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const override;

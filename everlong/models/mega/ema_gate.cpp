@@ -6,6 +6,15 @@
 #include "everlong/tensor/torch.h"
 
 namespace everlong::models::mega {
+namespace {
+
+/// A scan from the right forgets after the last token of a document, that is before the token left of each start.
+std::optional<at::Tensor> restart_from_the_right(const nn::SequencePlan& plan) {
+  if (!plan.restart) return std::nullopt;
+  return at::cat({plan.restart->narrow(1, 1, plan.seq_len - 1), at::zeros({plan.batch_size, 1}, at::kBool)}, 1);
+}
+
+}  // namespace
 
 EmaGate::EmaGate(const Config& config) : model_dim_(config.hidden_size), bidirectional_(config.bidirectional), truncation_(config.truncation) {
   const int64_t rows = bidirectional_ ? 2 * model_dim_ : model_dim_, states = config.ema_projection_size;
@@ -49,7 +58,7 @@ EmaGate::Result EmaGate::forward(const at::Tensor& x, const std::optional<at::Te
   if (truncated) y = y - truncated_tail(seen, all, 0, false);
   if (bidirectional_) {
     const at::Tensor q = all.q.narrow(0, model_dim_, model_dim_), c = all.c.narrow(0, model_dim_, model_dim_);
-    y = y + ops::ema(seen, q, c, {.reverse = true}).output;
+    y = y + ops::ema(seen, q, c, {.restart = restart_from_the_right(plan), .reverse = true}).output;
     if (truncated) y = y - truncated_tail(seen, all, model_dim_, true);
   }
   return {.output = ops::silu_residual(y, x, residual_), .state = bidirectional_ ? at::Tensor() : h};

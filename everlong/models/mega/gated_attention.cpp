@@ -1,29 +1,11 @@
 #include "everlong/models/mega/gated_attention.h"
 
-#include <limits>
-
 #include <fmt/format.h>
 
 #include "everlong/ops/gates/gates.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::models::mega {
-nn::NormType norm_type(const Config& config) {
-  switch (config.normalization_type) {
-    case Normalization::layernorm: return nn::NormType::layernorm;
-    case Normalization::scalenorm: return nn::NormType::scalenorm;
-    case Normalization::rmsnorm: return config.rmsnorm_weight_only ? nn::NormType::rmsnorm_weight_only : nn::NormType::rmsnorm;
-    case Normalization::batchnorm:
-    case Normalization::syncbatchnorm: return nn::NormType::batchnorm;
-  }
-  return nn::NormType::scalenorm;
-}
-
-std::shared_ptr<nn::Linear> make_linear(int64_t in, int64_t out, double std) {
-  auto linear = std::make_shared<nn::Linear>(in, out);
-  nn::init_normal_(linear->weight, std);
-  return linear;
-}
 
 GatedAttention::GatedAttention(const Config& config, nn::StateLayout& layout, int64_t layer)
     : config_(config), layer_(layer), streams_(config.is_decoder && !config.bidirectional) {
@@ -45,18 +27,12 @@ GatedAttention::GatedAttention(const Config& config, nn::StateLayout& layout, in
   value_slot_ = layout.add({.name = prefix + ".value", .shape = {C, U}, .kind = nn::SlotKind::cache, .grows = C == 0});
 }
 
-at::Tensor GatedAttention::drop(const at::Tensor& x, double p) const {
-  return config_.use_feature_dropout ? nn::feature_dropout(x, p, is_training()) : nn::dropout(x, p, is_training());
-}
-
 ops::ChunkAttentionOptions GatedAttention::attention_options(const LayerCall& call, double dropout) const {
-  // The seed is drawn from the generator that activation checkpointing puts back, so a second run drops the same weights.
-  const uint64_t seed = dropout > 0 ? static_cast<uint64_t>(at::randint(std::numeric_limits<int64_t>::max(), {}, at::kLong).item<int64_t>()) : 0;
   return {.function = config_.attention_activation,
           .causal = config_.is_decoder,
           .key_valid = call.window.valid,
           .dropout = dropout,
-          .dropout_seed = seed};
+          .dropout_seed = dropout_seed(dropout)};
 }
 
 at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
@@ -67,7 +43,7 @@ at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, s
   const auto smoothed = ema_->forward(normed, call.valid, call.plan, call.slot(ema_slot_), !call.state.empty());
   if (streams_) updates.push_back({ema_slot_, smoothed.state});
 
-  const auto mixed = mixed_proj_->forward(drop(smoothed.output, config_.dropout_prob)).split_with_sizes({D, Z, U, D}, -1);
+  const auto mixed = mixed_proj_->forward(drop(config_, smoothed.output, config_.dropout_prob, is_training())).split_with_sizes({D, Z, U, D}, -1);
   const at::Tensor shared = at::silu(mixed[1]);
   const at::Tensor scale = qk_scale_.to(x.scalar_type()), offset = qk_offset_.to(x.scalar_type());
   const at::Tensor query = at::addcmul(offset[0], shared, scale[0]), key = at::addcmul(offset[1], shared, scale[1]);
@@ -81,7 +57,7 @@ at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, s
 at::Tensor GatedAttention::update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b) const {
   const bool drops = is_training() && config_.dropout_prob > 0;
   if (config_.activation == nn::Activation::silu && !drops) return ops::gated_update(x, gate, a, b);
-  const at::Tensor candidate = drop(nn::activate(config_.activation, a + b), config_.dropout_prob);
+  const at::Tensor candidate = drop(config_, nn::activate(config_.activation, a + b), config_.dropout_prob, is_training());
   return at::addcmul(x, gate.sigmoid(), candidate - x);
 }
 
@@ -94,7 +70,8 @@ at::Tensor GatedAttention::attend(const at::Tensor& query, const at::Tensor& key
 
   const double attention_dropout = is_training() ? config_.attention_probs_dropout_prob : 0.0;
   const at::Tensor attended =
-      ops::chunk_attention(query, keys, drop(values, config_.hidden_dropout_prob), bias, call.window.pieces, attention_options(call, attention_dropout));
+      ops::chunk_attention(query, keys, drop(config_, values, config_.hidden_dropout_prob, is_training()), bias, call.window.pieces,
+                           attention_options(call, attention_dropout));
   if (streams_) {
     updates.push_back({key_slot_, nn::kept(key_past, keys, call.window, call.plan)});
     updates.push_back({value_slot_, nn::kept(value_past, values, call.window, call.plan)});
@@ -120,12 +97,9 @@ FeedForward::FeedForward(const Config& config) : config_(config) {
 }
 
 at::Tensor FeedForward::forward(const at::Tensor& x) {
-  const auto drop = [&](const at::Tensor& value, double p) {
-    return config_.use_feature_dropout ? nn::feature_dropout(value, p, is_training()) : nn::dropout(value, p, is_training());
-  };
   const at::Tensor normed = config_.normalize_before_ffn ? norm_->forward(x) : x;
-  const at::Tensor inner = drop(nn::activate(config_.activation, up_->forward(normed)), config_.nffn_activation_dropout_prob);
-  const at::Tensor y = x + drop(down_->forward(inner), config_.dropout_prob);
+  const at::Tensor inner = drop(config_, nn::activate(config_.activation, up_->forward(normed)), config_.nffn_activation_dropout_prob, is_training());
+  const at::Tensor y = x + drop(config_, down_->forward(inner), config_.dropout_prob, is_training());
   return config_.normalize_before_ffn ? y : norm_->forward(y);
 }
 

@@ -8,24 +8,12 @@
 
 #include "everlong/models/mega/config.h"
 #include "everlong/models/mega/ema_gate.h"
+#include "everlong/models/mega/layer_call.h"
 #include "everlong/models/mega/relative_bias.h"
-#include "everlong/models/model.h"
-#include "everlong/nn/chunk_window.h"
 #include "everlong/nn/linear.h"
 #include "everlong/nn/norm.h"
 
 namespace everlong::models::mega {
-
-/// What every layer of one call shares.
-struct LayerCall {
-  nn::SequencePlan plan;
-  nn::ChunkWindow window;
-  std::optional<at::Tensor> valid;  ///< [B, T] bool
-  nn::State state;                  ///< before the call; empty: the sequences start here and the call has the whole of them
-  const Trace* trace = nullptr;
-
-  [[nodiscard]] at::Tensor slot(nn::Slot slot) const { return state.empty() ? at::Tensor() : state[slot]; }
-};
 
 /// Moving-average gated attention, the first half of a MEGA block.
 /// Shapes   x [B, T, D]; returns [B, T, D]
@@ -45,7 +33,6 @@ class GatedAttention : public torch::nn::Module {
   [[nodiscard]] at::Tensor update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b) const;
   at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
   void trace_weights(const at::Tensor& query, const at::Tensor& key, const at::Tensor& bias, const LayerCall& call) const;
-  [[nodiscard]] at::Tensor drop(const at::Tensor& x, double p) const;
   [[nodiscard]] ops::ChunkAttentionOptions attention_options(const LayerCall& call, double dropout) const;
 
   Config config_;
@@ -71,7 +58,5 @@ class FeedForward : public torch::nn::Module {
   std::shared_ptr<nn::Linear> up_, down_;
 };
 
-[[nodiscard]] nn::NormType norm_type(const Config& config);
-[[nodiscard]] std::shared_ptr<nn::Linear> make_linear(int64_t in, int64_t out, double std);
 
 }  // namespace everlong::models::mega

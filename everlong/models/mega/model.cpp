@@ -9,11 +9,13 @@ namespace everlong::models::mega {
 
 Block::Block(const Config& config, nn::StateLayout& layout, int64_t layer) {
   attention_ = register_module("attention", std::make_shared<GatedAttention>(config, layout, layer));
+  if (config.add_cross_attention) cross_attention_ = register_module("cross_attention", std::make_shared<CrossAttention>(config, layout, layer));
   if (config.use_normalized_ffn) ffn_ = register_module("ffn", std::make_shared<FeedForward>(config));
 }
 
 at::Tensor Block::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
-  const at::Tensor y = attention_->forward(x, call, updates);
+  at::Tensor y = attention_->forward(x, call, updates);
+  if (cross_attention_) y = cross_attention_->forward(y, call, updates);
   return ffn_ ? ffn_->forward(y) : y;
 }
 
@@ -38,35 +40,58 @@ MegaModel::MegaModel(const Config& config) : config_(config) {
   if (capabilities().streaming == Streaming::exact) {
     const int64_t C = config.attention_chunk();
     valid_slot_ = layout_.add({.name = "key_valid", .shape = {C}, .kind = nn::SlotKind::flag, .grows = C == 0});
+    if (config.add_cross_attention)
+      memory_valid_slot_ = layout_.add({.name = "memory_valid", .shape = {0}, .kind = nn::SlotKind::flag, .of_memory = true});
   }
 }
 
 Capabilities MegaModel::capabilities() const {
   return {.causal = config_.is_decoder && !config_.bidirectional,
           .streaming = config_.is_decoder && !config_.bidirectional ? Streaming::exact : Streaming::none,
-          .bounded_state = config_.use_chunking};
+          .bounded_state = config_.use_chunking,
+          .cross_attention = config_.add_cross_attention};
 }
 
 at::Tensor MegaModel::embed(const ModelInput& input) const {
-  at::Tensor x = embedding_->forward(input.tokens, compute_dtype());
+  const at::Tensor x = input.embeddings ? input.embeddings->to(compute_dtype()) : embedding_->forward(input.tokens, compute_dtype());
   if (!token_type_embedding_) return x;
-  const at::Tensor types = input.token_types ? *input.token_types : at::zeros_like(input.tokens);
+  const at::Tensor types = input.token_types ? *input.token_types : at::zeros({x.size(0), x.size(1)}, x.options().dtype(at::kLong));
   return x + token_type_embedding_->forward(types, compute_dtype());
+}
+
+/// Finds the encoder states of a call: those given, or those that the state has read.
+void MegaModel::read_memory(const ModelInput& input, LayerCall& call, std::vector<nn::SlotUpdate>& updates) const {
+  if (!config_.add_cross_attention) return;
+  const at::Tensor known = call.slot(memory_valid_slot_);
+  const bool in_state = known.defined() && known.size(1) > 0;
+  require(input.memory || in_state, [] {
+    return Complaint{.where = "mega", .expected = "encoder states in `memory`, or a state that has read some", .got = "neither", .hint = "this decoder has cross-attention"};
+  });
+  at::Tensor flags = known;
+  if (input.memory) {
+    call.memory = *input.memory;
+    const auto options = at::TensorOptions(at::kBool).device(input.memory->device());
+    flags = input.memory_valid ? input.memory_valid->ne(0) : at::ones({input.memory->size(0), input.memory->size(1)}, options);
+  }
+  if (!flags.all().item<bool>()) call.memory_valid = flags;
+  plan_memory(call, flags.size(1));
+  updates.push_back({memory_valid_slot_, flags});
 }
 
 ModelOutput MegaModel::forward(const ModelInput& input, nn::State state) {
   check_input(input, state);
-  const int64_t batch_size = input.tokens.size(0), seq_len = input.tokens.size(1);
   const auto call = std::make_shared<LayerCall>();
-  if (input.valid) call->valid = input.valid->to(at::kBool);
-  call->plan = nn::plan_sequence(batch_size, seq_len, state, call->valid, input.document_ids);
+  if (input.valid) call->valid = input.valid->ne(0);
+  call->plan = nn::plan_sequence(input.batch_size(), input.seq_len(), state, call->valid, input.document_ids);
   call->state = std::move(state);
   call->window = nn::plan_window(call->plan, config_.attention_chunk(), call->valid, call->slot(valid_slot_));
   call->trace = input.trace;
 
+  std::vector<nn::SlotUpdate> updates;
+  read_memory(input, *call, updates);
+
   at::Tensor x = embed(input);
   trace_hidden(input, 0, x);
-  std::vector<nn::SlotUpdate> updates;
   for (size_t i = 0; i < blocks_.size(); ++i) {
     x = run_layer<Block, LayerCall>(blocks_[i], call, x, updates);
     trace_hidden(input, i + 1, x);
@@ -84,6 +109,10 @@ std::vector<NamedTensor> MegaModel::public_state(const nn::State& state) const {
     const GatedAttention& attention = blocks_[i]->attention();
     const at::Tensor weight = attention.ema().coefficients().input_weight;
     named.push_back({fmt::format("cache.{}.ema_state", i), state[attention.ema_slot()] * weight});
+    if (const CrossAttention* cross = blocks_[i]->cross_attention()) {
+      named.push_back({fmt::format("cache.{}.cross_key", i), state[cross->key_slot()]});
+      named.push_back({fmt::format("cache.{}.cross_value", i), state[cross->value_slot()]});
+    }
     if (kept == 0) continue;
     named.push_back({fmt::format("cache.{}.self_key", i), state[attention.key_slot()].narrow(1, 0, kept)});
     named.push_back({fmt::format("cache.{}.self_value", i), state[attention.value_slot()].narrow(1, 0, kept)});

@@ -3,20 +3,23 @@
 #include <memory>
 #include <vector>
 
+#include "everlong/models/mega/cross_attention.h"
 #include "everlong/models/mega/gated_attention.h"
 #include "everlong/models/model.h"
 
 namespace everlong::models::mega {
 
-/// One block: gated attention, then the feed-forward network where the configuration has one.
+/// One block: gated attention, then cross-attention and the feed-forward network where the configuration has them.
 class Block : public torch::nn::Module {
  public:
   Block(const Config& config, nn::StateLayout& layout, int64_t layer);
   at::Tensor forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
   [[nodiscard]] const GatedAttention& attention() const { return *attention_; }
+  [[nodiscard]] const CrossAttention* cross_attention() const { return cross_attention_.get(); }
 
  private:
   std::shared_ptr<GatedAttention> attention_;
+  std::shared_ptr<CrossAttention> cross_attention_;
   std::shared_ptr<FeedForward> ffn_;
 };
 
@@ -36,16 +39,18 @@ class MegaModel final : public Model {
     return parameter.dim() >= 2 && !has(".ema.") && !has(".qk_") && !has(".relative_bias.");
   }
 
-  /// "cache.i.self_key", ".self_value" (rows at one position) and ".ema_state" = p beta h, as past_key_values holds them upstream.
+  /// "cache.i.self_key", ".self_value" (rows at one position), ".ema_state" = p beta h, ".cross_key" and ".cross_value", as past_key_values
+  /// holds them upstream.
   [[nodiscard]] std::vector<NamedTensor> public_state(const nn::State& state) const override;
 
  private:
   at::Tensor embed(const ModelInput& input) const;
+  void read_memory(const ModelInput& input, LayerCall& call, std::vector<nn::SlotUpdate>& updates) const;
 
   Config config_;
   std::shared_ptr<nn::Embedding> embedding_, token_type_embedding_;
   std::vector<std::shared_ptr<Block>> blocks_;
-  nn::Slot valid_slot_{};
+  nn::Slot valid_slot_{}, memory_valid_slot_{};
 };
 
 }  // namespace everlong::models::mega

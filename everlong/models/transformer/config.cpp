@@ -50,7 +50,7 @@ std::shared_ptr<Model> Config::build() const {
   return std::make_shared<TransformerModel>(*this);
 }
 
-std::vector<checkpoint::NameRule> Config::name_rules() const {
+std::vector<checkpoint::NameRule> Config::name_rules(Task /*task*/) const {
   std::vector<checkpoint::NameRule> rules = {{"model.embedding.weight", "model.embed_tokens.weight"},
                                              {"model.norm.weight", "model.norm.weight"},
                                              {"head.output.weight", "lm_head.weight"},

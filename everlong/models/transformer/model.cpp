@@ -125,16 +125,15 @@ void TransformerModel::set_positions(LayerCall& call, at::Device device) const {
 
 ModelOutput TransformerModel::forward(const ModelInput& input, nn::State state) {
   check_input(input, state);
-  const int64_t batch_size = input.tokens.size(0), seq_len = input.tokens.size(1);
+  const int64_t batch_size = input.batch_size(), seq_len = input.seq_len();
   const auto call = std::make_shared<LayerCall>();
-  if (input.valid) call->valid = input.valid->to(at::kBool);
+  if (input.valid) call->valid = input.valid->ne(0);
   call->plan = nn::plan_sequence(batch_size, seq_len, state, call->valid, input.document_ids);
   call->state = std::move(state);
   call->window = nn::plan_window(call->plan, 0, call->valid, call->slot(valid_slot_));
   call->trace = input.trace;
-  set_positions(*call, input.tokens.device());
-
-  at::Tensor x = embedding_->forward(input.tokens, compute_dtype());
+  at::Tensor x = input.embeddings ? input.embeddings->to(compute_dtype()) : embedding_->forward(input.tokens, compute_dtype());
+  set_positions(*call, x.device());
   trace_hidden(input, 0, x);
   std::vector<nn::SlotUpdate> updates;
   for (size_t i = 0; i < blocks_.size(); ++i) {

@@ -22,7 +22,7 @@ std::shared_ptr<Model> Config::build() const {
   return std::make_shared<EmaModel>(*this);
 }
 
-std::vector<checkpoint::NameRule> Config::name_rules() const {
+std::vector<checkpoint::NameRule> Config::name_rules(Task /*task*/) const {
   return {{"model.embedding.weight", "embedding.weight"},
           {"head.output.weight", "lm_head.weight"},  // named although it is tied: a file may hold it
           {"model.norm", "norm.weight"},

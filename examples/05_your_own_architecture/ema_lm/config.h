@@ -24,9 +24,9 @@ class Config final : public ArchitectureConfig {
   [[nodiscard]] std::shared_ptr<Model> build() const override;
   [[nodiscard]] std::unique_ptr<ArchitectureConfig> clone() const override { return std::make_unique<Config>(*this); }
   [[nodiscard]] LmHeadOptions lm_head() const override { return {.dense = false, .bias = false, .tied = true}; }
-  [[nodiscard]] std::vector<checkpoint::NameRule> name_rules() const override;
+  [[nodiscard]] std::vector<checkpoint::NameRule> name_rules(Task task) const override;
   [[nodiscard]] std::string_view base_prefix() const override { return ""; }
-  [[nodiscard]] std::string_view head_class() const override { return "EmaForCausalLM"; }
+  [[nodiscard]] std::string_view head_class(Task task) const override { return task == Task::causal_lm ? "EmaForCausalLM" : ""; }
   [[nodiscard]] int64_t parameter_count() const override;
   [[nodiscard]] int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const override;
   [[nodiscard]] int64_t activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const override;

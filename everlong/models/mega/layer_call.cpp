@@ -1,0 +1,36 @@
+#include "everlong/models/mega/layer_call.h"
+
+#include <limits>
+
+#include "everlong/nn/activation.h"
+#include "everlong/tensor/torch.h"
+
+namespace everlong::models::mega {
+
+nn::NormType norm_type(const Config& config) {
+  switch (config.normalization_type) {
+    case Normalization::layernorm: return nn::NormType::layernorm;
+    case Normalization::scalenorm: return nn::NormType::scalenorm;
+    case Normalization::rmsnorm: return config.rmsnorm_weight_only ? nn::NormType::rmsnorm_weight_only : nn::NormType::rmsnorm;
+    case Normalization::batchnorm:
+    case Normalization::syncbatchnorm: return nn::NormType::batchnorm;
+  }
+  return nn::NormType::scalenorm;
+}
+
+std::shared_ptr<nn::Linear> make_linear(int64_t in, int64_t out, double std) {
+  auto linear = std::make_shared<nn::Linear>(in, out);
+  nn::init_normal_(linear->weight, std);
+  return linear;
+}
+
+at::Tensor drop(const Config& config, const at::Tensor& x, double p, bool training) {
+  return config.use_feature_dropout ? nn::feature_dropout(x, p, training) : nn::dropout(x, p, training);
+}
+
+uint64_t dropout_seed(double dropout) {
+  if (dropout <= 0) return 0;
+  return static_cast<uint64_t>(at::randint(std::numeric_limits<int64_t>::max(), {}, at::kLong).item<int64_t>());
+}
+
+}  // namespace everlong::models::mega
