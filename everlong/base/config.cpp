@@ -242,6 +242,16 @@ void Fields::set(std::string_view key, const ConfigValue& value) const {
   field->set(value);
 }
 
+void Fields::set_all(std::string_view settings) const {
+  while (!settings.empty()) {
+    const std::string_view part = settings.substr(0, settings.find(' '));
+    settings.remove_prefix(std::min(part.size() + 1, settings.size()));
+    const auto equals = part.find('=');
+    require(equals != std::string_view::npos && equals > 0, [&] { return Complaint{.where = "setting", .expected = "key=value", .got = std::string(part)}; });
+    set(part.substr(0, equals), value_from_text(part.substr(equals + 1)));
+  }
+}
+
 std::string Fields::nearest(std::string_view key) const {
   std::string best;
   size_t best_distance = std::max<size_t>(2, key.size() / 3) + 1;

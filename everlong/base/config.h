@@ -83,6 +83,9 @@ class Fields {
   /// Sets one field. Errors  InvalidArgument if the key is unknown (the hint names the nearest known one) or the value does not fit
   void set(std::string_view key, const ConfigValue& value) const;
 
+  /// Sets "key=value key=value ...", the values as after --set. Errors  as set(); InvalidArgument where a part is not key=value
+  void set_all(std::string_view settings) const;
+
   /// Known key with the smallest edit distance to `key`; empty if nothing is near.
   [[nodiscard]] std::string nearest(std::string_view key) const;
 

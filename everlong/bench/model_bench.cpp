@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "everlong/base/config.h"
 #include "everlong/base/error.h"
+#include "everlong/models/heads/causal_lm.h"
 #include "everlong/models/registry.h"
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/torch.h"
@@ -12,30 +12,27 @@
 namespace everlong::bench {
 namespace {
 
-/// Sets "key=value key=value".
-void apply_overrides(const Fields& fields, std::string_view rest) {
-  while (!rest.empty()) {
-    const std::string_view pair = rest.substr(0, rest.find(' '));
-    rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
-    const auto equals = pair.find('=');
-    if (equals != std::string_view::npos) fields.set(std::string(pair.substr(0, equals)), value_from_text(std::string(pair.substr(equals + 1))));
-  }
-}
-
 class ModelBench {
  public:
-  ModelBench(const std::string& target, models::CausalLm& model, const ModelBenchOptions& options)
+  ModelBench(const std::string& target, models::TaskHead& model, const ModelBenchOptions& options)
       : target_(target), model_(model), options_(options) {
     at::manual_seed(1);
     const auto on_device = at::TensorOptions(at::kLong).device(options.device);
-    tokens_ = at::randint(model.model().vocab_size(), {options.batch_size, options.seq_len + 1}, on_device);
+    tokens_ = at::randint(model.model().vocab_size(), {options.batch_size, options.seq_len}, on_device);
+    const at::Tensor asked = at::rand(tokens_.sizes(), on_device.dtype(at::kFloat)) < (model.task() == models::Task::masked_lm ? options.labelled : 1.0);
+    labels_ = tokens_.masked_fill(asked.logical_not(), -100);
+  }
+
+  Measurement forward() {
+    const at::NoGradGuard no_grad;
+    model_.eval();
+    return timed("forward", options_.seq_len, [&] { (void)model_.outputs({.tokens = tokens_}); });
   }
 
   Measurement prefill() {
     const at::NoGradGuard no_grad;
     model_.eval();
-    const models::ModelInput input{.tokens = inputs()};
-    return timed("prefill", options_.seq_len, [&] { state_ = model_.forward(input, model_.model().initial_state(options_.batch_size), true).state; });
+    return timed("prefill", options_.seq_len, [&] { state_ = lm().forward({.tokens = tokens_}, model_.model().initial_state(options_.batch_size), true).state; });
   }
 
   Measurement decode() {
@@ -44,7 +41,7 @@ class ModelBench {
     const models::ModelInput input{.tokens = tokens_.narrow(1, 0, 1)};
     return timed("decode", options_.decode_tokens, [&] {
       nn::State state = state_.clone();
-      for (int64_t i = 0; i < options_.decode_tokens; ++i) state = model_.forward(input, std::move(state), true).state;
+      for (int64_t i = 0; i < options_.decode_tokens; ++i) state = lm().forward(input, std::move(state), true).state;
     });
   }
 
@@ -53,18 +50,16 @@ class ModelBench {
     model_.train();
     const train::OptimConfig optim;
     train::AdamW optimizer(train::parameter_groups(model_, optim), {.beta1 = optim.beta1, .beta2 = optim.beta2, .eps = optim.eps});
-    const models::ModelInput input{.tokens = inputs()};
-    const at::Tensor targets = tokens_.narrow(1, 1, options_.seq_len);
     return timed("train step", options_.seq_len, [&] {
       optimizer.zero_grad();
-      model_.loss(input, targets).mean.backward();
+      model_.task_loss({.tokens = tokens_}, {.values = labels_}).backward();
       (void)optimizer.clip_gradients(optim.clip);
       optimizer.step(1e-5);
     });
   }
 
  private:
-  [[nodiscard]] at::Tensor inputs() const { return tokens_.narrow(1, 0, options_.seq_len); }
+  [[nodiscard]] models::CausalLm& lm() const { return dynamic_cast<models::CausalLm&>(model_); }
 
   Measurement timed(const char* what, int64_t tokens_a_row, const std::function<void()>& call) const {
     const PeakMemory peak;
@@ -82,39 +77,46 @@ class ModelBench {
   }
 
   std::string target_;
-  models::CausalLm& model_;
+  models::TaskHead& model_;
   const ModelBenchOptions& options_;
-  at::Tensor tokens_;
+  at::Tensor tokens_, labels_;
   nn::State state_;
 };
 
 }  // namespace
 
-std::shared_ptr<models::CausalLm> model_of_preset(const std::string& name, const std::string& also) {
+std::shared_ptr<models::TaskHead> model_of_preset(const std::string& name, const std::vector<std::string>& overrides, const std::string& also) {
   std::string known = also;
   for (const models::Architecture& architecture : models::architectures()) {
-    for (const auto& [preset, overrides] : architecture.presets()) {
+    for (const auto& [preset, settings] : architecture.presets()) {
       known += (known.empty() ? "" : ", ") + preset;
       if (preset != name) continue;
       const auto config = architecture.make_config();
-      apply_overrides(config->fields(), overrides);
-      return std::make_shared<models::CausalLm>(*config);
+      config->fields().set_all(settings);
+      for (const std::string& setting : overrides) config->fields().set_all(setting);
+      return models::make_head(*config, config->default_task());
     }
   }
   throw Unsupported({.where = "bench", .expected = "a model directory, a run or one of " + known, .got = name});
 }
 
-std::vector<Measurement> bench_model(const std::string& target, models::CausalLm& model, const ModelBenchOptions& options) {
+std::vector<Measurement> bench_model(const std::string& target, models::TaskHead& model, const ModelBenchOptions& options) {
   require(std::min({options.batch_size, options.seq_len, options.decode_tokens}) >= 1,
           [] { return Complaint{.where = "bench", .expected = "every size at least 1"}; });
+  const bool causal = model.task() == models::Task::causal_lm;
+  if (!causal && model.task() != models::Task::masked_lm)
+    throw Unsupported({.where = "bench", .expected = "a language model", .got = std::string(models::task_name(model.task()))});
   if (options.dtype == at::kDouble) model.to(at::kDouble);
   if (!options.device.is_cpu()) model.to(options.device);
   model.model().set_compute_dtype(options.dtype);
+  model.model().set_activation_checkpointing(options.activation_checkpointing);
   ModelBench bench(target, model, options);
   std::vector<Measurement> all;
-  if (model.model().capabilities().streaming != models::Streaming::none) {
+  if (causal) {
     all.push_back(bench.prefill());
     all.push_back(bench.decode());
+  } else {
+    all.push_back(bench.forward());
   }
   all.push_back(bench.train_step());
   return all;

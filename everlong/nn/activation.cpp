@@ -1,5 +1,7 @@
 #include "everlong/nn/activation.h"
 
+#include <limits>
+
 #include "everlong/tensor/torch.h"
 
 namespace everlong::nn {
@@ -15,7 +17,14 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
   return x;
 }
 
-at::Tensor dropout(const at::Tensor& x, double p, bool training) { return training && p > 0 ? at::dropout(x, p, true) : x; }
+ops::DropoutSpec draw_dropout(double p, bool training) {
+  if (!training || p <= 0) return {};
+  return {.p = p, .seed = static_cast<uint64_t>(at::randint(std::numeric_limits<int64_t>::max(), {}, at::kLong).item<int64_t>())};
+}
+
+at::Tensor dropout(const at::Tensor& x, double p, bool training, const at::Tensor& residual) {
+  return ops::dropout(x, draw_dropout(p, training), residual);
+}
 
 at::Tensor feature_dropout(const at::Tensor& x, double p, bool training) {
   if (!training || p <= 0) return x;

@@ -6,6 +6,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "everlong/ops/gates/gates.h"
+
 namespace everlong::nn {
 
 enum class Activation { silu, relu, linear, gelu, gelu_accurate };
@@ -19,8 +21,12 @@ inline constexpr std::array<std::pair<std::string_view, Activation>, 5> kActivat
 /// Applies an activation element by element. gelu uses erf; gelu_accurate is the tanh form, as fairseq and Hugging Face name them.
 [[nodiscard]] at::Tensor activate(Activation activation, const at::Tensor& x);
 
-/// Drops single elements with probability p and scales the rest by 1 / (1 - p), in training only.
-[[nodiscard]] at::Tensor dropout(const at::Tensor& x, double p, bool training);
+/// What to drop in this call: nothing but in training. The seed is drawn from the default generator, which activation checkpointing puts back,
+/// so that a second run drops the same values.
+[[nodiscard]] ops::DropoutSpec draw_dropout(double p, bool training);
+
+/// Drops single values with probability p and scales the rest by 1 / (1 - p), in training only; adds `residual` where one is given.
+[[nodiscard]] at::Tensor dropout(const at::Tensor& x, double p, bool training, const at::Tensor& residual = {});
 
 /// Drops whole features over time. Shapes  x [B, T, D]: one decision a (row, feature).
 [[nodiscard]] at::Tensor feature_dropout(const at::Tensor& x, double p, bool training);

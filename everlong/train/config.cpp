@@ -81,14 +81,7 @@ void apply_preset(TrainConfig& config) {
     for (const auto& preset : presets) known += (known.empty() ? "" : ", ") + preset.first;
     throw InvalidArgument({.where = "model.preset", .expected = "one of " + known, .got = config.preset});
   }
-  const Fields fields = config.model->fields();
-  std::string_view rest = found->second;
-  while (!rest.empty()) {
-    const auto space = rest.find(' ');
-    const auto [key, value] = split_override(std::string(rest.substr(0, space)));
-    fields.set(key, value);
-    rest.remove_prefix(space == std::string_view::npos ? rest.size() : space + 1);
-  }
+  config.model->fields().set_all(found->second);
 }
 
 }  // namespace

@@ -48,13 +48,13 @@ std::unique_ptr<data::BatchSource> prepare_batches(const TrainConfig& config, st
   return std::make_unique<data::PackedWindows>(std::move(corpus), options);
 }
 
-std::vector<NamedParameter> all_parameters(const models::CausalLm& model) {
+std::vector<NamedParameter> all_parameters(const models::TaskHead& model) {
   std::vector<NamedParameter> all;
   for (const auto& item : model.named_parameters()) all.push_back({item.key(), item.value()});
   return all;
 }
 
-std::vector<ParameterGroup> parameter_groups(const models::CausalLm& model, const OptimConfig& optim) {
+std::vector<ParameterGroup> parameter_groups(const models::TaskHead& model, const OptimConfig& optim) {
   ParameterGroup decayed{.parameters = {}, .weight_decay = optim.weight_decay}, plain;
   for (NamedParameter& parameter : all_parameters(model)) {
     const bool decays = optim.decay == DecayedParameters::all || model.model().decays(parameter.name, parameter.tensor);

@@ -22,7 +22,7 @@ namespace everlong::train {
 [[nodiscard]] std::unique_ptr<data::BatchSource> prepare_batches(const TrainConfig& config, std::shared_ptr<const data::Corpus> corpus, const text::Tokenizer& tokenizer);
 
 /// Trainable parameters under our names, tied ones once.
-[[nodiscard]] std::vector<NamedParameter> all_parameters(const models::CausalLm& model);
-[[nodiscard]] std::vector<ParameterGroup> parameter_groups(const models::CausalLm& model, const OptimConfig& optim);
+[[nodiscard]] std::vector<NamedParameter> all_parameters(const models::TaskHead& model);
+[[nodiscard]] std::vector<ParameterGroup> parameter_groups(const models::TaskHead& model, const OptimConfig& optim);
 
 }  // namespace everlong::train

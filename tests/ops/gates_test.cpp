@@ -1,5 +1,6 @@
 #include "everlong/ops/gates/gates.h"
 
+#include <cmath>
 #include <functional>
 
 #include <gtest/gtest.h>
@@ -31,7 +32,15 @@ struct Gate {
 
 std::vector<Gate> all_gates() {
   using Args = std::vector<at::Tensor>;
-  return {{"silu_mul", 2, 0, [](const Args& a) { return silu_mul(a[0], a[1]); }, [](const Args& a) { return silu_mul_reference(a[0], a[1]); }},
+  const DropoutSpec drops{.p = 0.3, .seed = 77};
+  return {{"dropout", 1, 0, [=](const Args& a) { return dropout(a[0], drops); }, [=](const Args& a) { return dropout_reference(a[0], drops); }},
+          {"dropout_residual", 2, 0, [=](const Args& a) { return dropout(a[0], drops, a[1]); },
+           [=](const Args& a) { return dropout_reference(a[0], drops, a[1]); }},
+          {"silu_residual_dropout", 3, 1, [=](const Args& a) { return silu_residual(a[0], a[1], a[2], drops); },
+           [=](const Args& a) { return silu_residual_reference(a[0], a[1], a[2], drops); }},
+          {"gated_update_dropout", 4, 0, [=](const Args& a) { return gated_update(a[0], a[1], a[2], a[3], drops); },
+           [=](const Args& a) { return gated_update_reference(a[0], a[1], a[2], a[3], drops); }},
+          {"silu_mul", 2, 0, [](const Args& a) { return silu_mul(a[0], a[1]); }, [](const Args& a) { return silu_mul_reference(a[0], a[1]); }},
           {"silu_residual", 3, 1, [](const Args& a) { return silu_residual(a[0], a[1], a[2]); },
            [](const Args& a) { return silu_residual_reference(a[0], a[1], a[2]); }},
           {"gated_update", 4, 0, [](const Args& a) { return gated_update(a[0], a[1], a[2], a[3]); },
@@ -137,6 +146,32 @@ TEST(Gates, DisagreeingArgumentsAreRefused) {
   EXPECT_THROW(static_cast<void>(silu_residual(a, a, at::ones({5}))), InvalidArgument);
   EXPECT_THROW(static_cast<void>(gated_update(a, a, a, b)), InvalidArgument);
   EXPECT_THROW(static_cast<void>(rms_norm(a, at::ones({3}), 1e-5)), InvalidArgument);
+}
+
+TEST(GateDropout, DropsTheShareItSaysAndNoRowLikeAnother) {
+  const at::Tensor x = at::ones({400, 1000});
+  for (const double p : {0.1, 0.5, 0.9}) {
+    const at::Tensor kept = dropout(x, {.p = p, .seed = 5}).ne(0).to(at::kDouble);
+    const double deviation = std::sqrt(p * (1 - p));
+    EXPECT_NEAR(kept.mean().item<double>(), 1 - p, 4 * deviation / std::sqrt(4e5));
+    EXPECT_LT((kept.mean(0) - (1 - p)).abs().max().item<double>(), 5 * deviation / 20);    // columns, of 400 rows
+    EXPECT_LT((kept.mean(1) - (1 - p)).abs().max().item<double>(), 5 * deviation / 31.6);  // rows, of 1000 columns
+    const at::Tensor centred = kept - (1 - p);
+    const auto correlation = [&](const at::Tensor& a, const at::Tensor& b) { return std::abs((a * b).mean().item<double>()) / (p * (1 - p)); };
+    EXPECT_LT(correlation(centred.narrow(0, 0, 399), centred.narrow(0, 1, 399)), 5 / std::sqrt(4e5));
+    EXPECT_LT(correlation(centred.narrow(1, 0, 999), centred.narrow(1, 1, 999)), 5 / std::sqrt(4e5));
+    const at::Tensor other = dropout(x, {.p = p, .seed = 6}).ne(0).to(at::kDouble) - (1 - p);
+    EXPECT_LT(correlation(centred, other), 5 / std::sqrt(4e5));
+  }
+}
+
+TEST(GateDropout, TheSeedDecidesAndNothingElse) {
+  const at::Tensor x = at::randn({64, 33});
+  EXPECT_TRUE(all_equal(dropout(x, {.p = 0.5, .seed = 1}), dropout(x, {.p = 0.5, .seed = 1})));
+  EXPECT_FALSE(all_equal(dropout(x, {.p = 0.5, .seed = 1}), dropout(x, {.p = 0.5, .seed = 2})));
+  EXPECT_TRUE(all_equal(dropout(x, {}), x));
+  EXPECT_THROW(static_cast<void>(dropout(x, {.p = 1.0})), InvalidArgument);
+  EXPECT_THROW(static_cast<void>(dropout(x, {.p = 0.1}, at::zeros({64, 32}))), InvalidArgument);
 }
 
 }  // namespace

@@ -30,13 +30,13 @@ struct Operation {
 constexpr std::array<Operation, 4> kOperations{
     {{"ema", bench::bench_ema}, {"attention", bench::bench_attention}, {"cross-entropy", bench::bench_cross_entropy}, {"roofs", bench::bench_roofs}}};
 
-std::shared_ptr<models::CausalLm> model_named(const std::string& target) {
+std::shared_ptr<models::TaskHead> model_named(const std::string& target, const BenchOptions& options) {
   if (!std::filesystem::exists(target)) {
     std::string names;
     for (const Operation& operation : kOperations) names += (names.empty() ? "" : ", ") + std::string(operation.name);
-    return bench::model_of_preset(target, names);
+    return bench::model_of_preset(target, options.set, names);
   }
-  auto loaded = models::load_causal_lm(train::resolve_model_path(target));
+  auto loaded = models::load_head(train::resolve_model_path(target));
   for (const std::string& note : loaded.notes) log_warning(note);
   return std::move(loaded.model);
 }
@@ -45,10 +45,11 @@ std::vector<Measurement> measure_model(const std::string& target, const BenchOpt
   const std::vector<Dtype> dtypes = options.compute.dtype ? std::vector{*options.compute.dtype} : std::vector{Dtype::f32, Dtype::bf16};
   std::vector<Measurement> all;
   for (const Dtype dtype : dtypes) {
-    const auto model = model_named(target);
-    bench::ModelBenchOptions how{.repeat = options.repeat, .dtype = torch_dtype(dtype), .device = torch_device(options.compute.device)};
+    const auto model = model_named(target, options);
+    bench::ModelBenchOptions how{.repeat = options.repeat, .dtype = torch_dtype(dtype), .device = torch_device(options.compute.device), .activation_checkpointing = options.activation_checkpointing};
     how.batch_size = options.batch_size.value_or(how.batch_size);
     how.seq_len = options.seq_len.value_or(how.seq_len);
+    how.decode_tokens = options.decode_tokens.value_or(how.decode_tokens);
     for (Measurement& one : bench::bench_model(target, *model, how)) all.push_back(std::move(one));
   }
   return all;

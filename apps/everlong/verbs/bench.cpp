@@ -8,6 +8,9 @@ Syntax declare_bench(Syntax& program, BenchOptions& options) {
       .required();
   verb.integer("--batch-size", options.batch_size, {.min = 1}, "Sequences at once");
   verb.integer("--seq-len", options.seq_len, {.min = 1}, "Tokens a sequence");
+  verb.integer("--decode-tokens", options.decode_tokens, {.min = 1}, "Tokens generated in one timed call, after a prefix of --seq-len tokens");
+  verb.values("--set", options.set, Kind::text, "Change a key of a preset: --set chunk_size=512");
+  verb.flag("--activation-checkpointing", options.activation_checkpointing, "Train steps recompute the inside of each layer");
   verb.integer("--repeat", options.repeat, {.min = 1}, "Timed repetitions; best and median are reported");
   verb.json(options.json).compute(options.compute);
   verb.example("everlong bench roofs ema mega-small --json");

@@ -14,6 +14,9 @@ struct BenchOptions {
   std::vector<std::string> targets;  ///< names of operations or presets, model directories, runs
   std::optional<int64_t> batch_size;
   std::optional<int64_t> seq_len;
+  std::optional<int64_t> decode_tokens;
+  std::vector<std::string> set;  ///< "key=value" for presets
+  bool activation_checkpointing = false;
   int64_t repeat = 10;
   bool json = false;
   ComputeOptions compute;

@@ -42,6 +42,31 @@ HWY_INLINE T* at(const Rows<T>& rows, int64_t r) {
   return rows.data + r * rows.stride;
 }
 
+/// 0 or the factor for each of the columns from i on.
+HWY_INLINE Vec keep(const DropoutMask& mask, const DropoutRow& key, int64_t i) {
+  const hn::RebindToUnsigned<decltype(kTag)> words;
+  auto h = hn::Mul(hn::Iota(words, static_cast<uint32_t>(i)), hn::Set(words, 0x9e3779b1u));
+  h = hn::Xor(h, hn::Set(words, key.first));
+  h = hn::Add(hn::Mul(hn::Xor(h, hn::ShiftRight<16>(h)), hn::Set(words, 0x21f0aaadu)), hn::Set(words, key.second));
+  h = hn::Mul(hn::Xor(h, hn::ShiftRight<15>(h)), hn::Set(words, 0x735a2d97u));
+  h = hn::Xor(h, hn::ShiftRight<15>(h));
+  const auto dropped = hn::RebindMask(kTag, hn::Lt(h, hn::Set(words, mask.threshold)));
+  return hn::IfThenZeroElse(dropped, hn::Set(kTag, static_cast<float>(mask.factor)));
+}
+
+template <class T>
+void dropout(const Dropout<T>& op, int64_t begin, int64_t end) {
+  for (int64_t r = begin; r < end; ++r) {
+    const DropoutRow key(op.mask, r);
+    const T *x = at(op.x, r), *residual = op.residual.data == nullptr ? nullptr : at(op.residual, r);
+    T* y = at(op.y, r);
+    each(op.shape.width, [&](int64_t i, int64_t n) EVERLONG_VECTOR_BODY {
+      const auto kept = hn::Mul(row::load(x + i, n), keep(op.mask, key, i));
+      row::store(residual == nullptr ? kept : hn::Add(row::load(residual + i, n), kept), y + i, n);
+    });
+  }
+}
+
 template <class T>
 void silu_mul(const SiluMul<T>& op, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; ++r) {
@@ -70,11 +95,14 @@ void silu_mul_backward(const SiluMul<T>& op, int64_t begin, int64_t end) {
 template <class T>
 void silu_residual(const SiluResidual<T>& op, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; ++r) {
+    const DropoutRow key(op.mask, r);
+    const bool drops = op.mask.active();
     const T *a = at(op.a, r), *x = at(op.x, r);
     T* y = at(op.y, r);
     each(op.shape.width, [&](int64_t i, int64_t n) EVERLONG_VECTOR_BODY {
       const auto p = hn::MulAdd(row::load(op.w + i, n), row::load(x + i, n), row::load(a + i, n));
-      row::store(hn::Mul(p, sigmoid(p)), y + i, n);
+      const auto v = hn::Mul(p, sigmoid(p));
+      row::store(drops ? hn::Mul(v, keep(op.mask, key, i)) : v, y + i, n);
     });
   }
 }
@@ -83,16 +111,19 @@ void silu_residual(const SiluResidual<T>& op, int64_t begin, int64_t end) {
 template <class T>
 void silu_residual_backward(const SiluResidual<T>& op, int64_t begin, int64_t end) {
   const int64_t width = op.shape.width;
+  const bool drops = op.mask.active();
   for (int64_t block = begin; block < end; ++block) {
     float* dw = op.dw_blocks + block * width;
     std::fill(dw, dw + width, 0.0f);
     const int64_t last = std::min(op.shape.num_rows, (block + 1) * kRowsPerBlock);
     for (int64_t r = block * kRowsPerBlock; r < last; ++r) {
+      const DropoutRow key(op.mask, r);
       const T *a = at(op.a, r), *x = at(op.x, r), *dy = at(op.dy, r);
       T *da = at(op.da, r), *dx = at(op.dx, r);
       each(width, [&](int64_t i, int64_t n) EVERLONG_VECTOR_BODY {
         const auto w = row::load(op.w + i, n), xv = row::load(x + i, n), p = hn::MulAdd(w, xv, row::load(a + i, n));
-        const auto g = hn::Mul(row::load(dy + i, n), silu_slope(p, sigmoid(p)));
+        const auto kept = drops ? hn::Mul(row::load(dy + i, n), keep(op.mask, key, i)) : row::load(dy + i, n);
+        const auto g = hn::Mul(kept, silu_slope(p, sigmoid(p)));
         row::store(g, da + i, n);
         row::store(hn::Mul(g, w), dx + i, n);
         row::store(hn::MulAdd(g, xv, row::load(dw + i, n)), dw + i, n);
@@ -104,11 +135,14 @@ void silu_residual_backward(const SiluResidual<T>& op, int64_t begin, int64_t en
 template <class T>
 void gated_update(const GatedUpdate<T>& op, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; ++r) {
+    const DropoutRow key(op.mask, r);
+    const bool drops = op.mask.active();
     const T *x = at(op.x, r), *gate = at(op.gate, r), *a = at(op.a, r), *b = at(op.b, r);
     T* y = at(op.y, r);
     each(op.shape.width, [&](int64_t i, int64_t n) EVERLONG_VECTOR_BODY {
       const auto p = hn::Add(row::load(a + i, n), row::load(b + i, n)), xv = row::load(x + i, n);
-      const auto candidate = hn::Mul(p, sigmoid(p));
+      auto candidate = hn::Mul(p, sigmoid(p));
+      if (drops) candidate = hn::Mul(candidate, keep(op.mask, key, i));
       row::store(hn::MulAdd(sigmoid(row::load(gate + i, n)), hn::Sub(candidate, xv), xv), y + i, n);
     });
   }
@@ -117,15 +151,17 @@ void gated_update(const GatedUpdate<T>& op, int64_t begin, int64_t end) {
 template <class T>
 void gated_update_backward(const GatedUpdate<T>& op, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; ++r) {
+    const DropoutRow key(op.mask, r);
+    const bool drops = op.mask.active();
     const T *x = at(op.x, r), *gate = at(op.gate, r), *a = at(op.a, r), *b = at(op.b, r), *dy = at(op.dy, r);
     T *dx = at(op.dx, r), *dgate = at(op.dgate, r), *dab = at(op.dab, r);
     each(op.shape.width, [&](int64_t i, int64_t n) EVERLONG_VECTOR_BODY {
       const auto p = hn::Add(row::load(a + i, n), row::load(b + i, n)), xv = row::load(x + i, n), g = row::load(dy + i, n);
       const auto u = sigmoid(row::load(gate + i, n)), s = sigmoid(p);
-      const auto gu = hn::Mul(g, u);
+      const auto gu = hn::Mul(g, u), kept = drops ? keep(op.mask, key, i) : one();
       row::store(hn::Sub(g, gu), dx + i, n);
-      row::store(hn::Mul(hn::Mul(gu, hn::Sub(one(), u)), hn::Sub(hn::Mul(p, s), xv)), dgate + i, n);
-      row::store(hn::Mul(gu, silu_slope(p, s)), dab + i, n);
+      row::store(hn::Mul(hn::Mul(gu, hn::Sub(one(), u)), hn::Sub(hn::Mul(hn::Mul(p, s), kept), xv)), dgate + i, n);
+      row::store(hn::Mul(hn::Mul(gu, kept), silu_slope(p, s)), dab + i, n);
     });
   }
 }
@@ -194,6 +230,7 @@ void rms_norm_backward(const RmsNorm<T>& op, int64_t begin, int64_t end) {
   void name##_bf16(const Op<uint16_t>& op, int64_t begin, int64_t end) { name(op, begin, end); }
 EVERLONG_GATE(silu_mul, SiluMul)
 EVERLONG_GATE(silu_mul_backward, SiluMul)
+EVERLONG_GATE(dropout, Dropout)
 EVERLONG_GATE(silu_residual, SiluResidual)
 EVERLONG_GATE(silu_residual_backward, SiluResidual)
 EVERLONG_GATE(gated_update, GatedUpdate)
@@ -229,6 +266,7 @@ int64_t grain(const RowsShape& shape) { return std::max<int64_t>(1, (int64_t{1} 
 
 EVERLONG_DISPATCH(forward, silu_mul, SiluMul, op.shape.num_rows, grain(op.shape))
 EVERLONG_DISPATCH(backward, silu_mul_backward, SiluMul, op.shape.num_rows, grain(op.shape))
+EVERLONG_DISPATCH(forward, dropout, Dropout, op.shape.num_rows, grain(op.shape))
 EVERLONG_DISPATCH(forward, silu_residual, SiluResidual, op.shape.num_rows, grain(op.shape))
 EVERLONG_DISPATCH(backward, silu_residual_backward, SiluResidual, num_row_blocks(op.shape.num_rows), 1)
 EVERLONG_DISPATCH(forward, gated_update, GatedUpdate, op.shape.num_rows, grain(op.shape))

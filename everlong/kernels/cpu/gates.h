@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "everlong/kernels/cpu/dropout_mask.h"
 #include "everlong/kernels/cpu/parallel.h"
 
 namespace everlong::kernels {
@@ -35,10 +36,21 @@ struct SiluMul {
   Rows<T> da, db;
 };
 
-/// y = silu(a + w x), w [width]
+/// y = drop(x) + residual
+template <class T>
+struct Dropout {
+  RowsShape shape;
+  DropoutMask mask;
+  Rows<const T> x;
+  Rows<const T> residual;  ///< without data: none
+  Rows<T> y;
+};
+
+/// y = drop(silu(a + w x)), w [width]
 template <class T>
 struct SiluResidual {
   RowsShape shape;
+  DropoutMask mask;
   Rows<const T> a, x;
   const float* w = nullptr;
   Rows<T> y;
@@ -47,10 +59,11 @@ struct SiluResidual {
   float* dw_blocks = nullptr;  ///< [num_row_blocks, width] partial sums
 };
 
-/// y = x + sigmoid(gate) (silu(a + b) - x)
+/// y = x + sigmoid(gate) (drop(silu(a + b)) - x)
 template <class T>
 struct GatedUpdate {
   RowsShape shape;
+  DropoutMask mask;
   Rows<const T> x, gate, a, b;
   Rows<T> y;
   Rows<const T> dy;  ///< backward only
@@ -76,6 +89,8 @@ template <class T>
 void forward(const SiluMul<T>& op, const ParallelFor& parallel_for);
 template <class T>
 void backward(const SiluMul<T>& op, const ParallelFor& parallel_for);
+template <class T>
+void forward(const Dropout<T>& op, const ParallelFor& parallel_for);
 template <class T>
 void forward(const SiluResidual<T>& op, const ParallelFor& parallel_for);
 template <class T>

@@ -48,8 +48,9 @@ at::Tensor CrossAttention::attend(const at::Tensor& query, const at::Tensor& key
     const at::Tensor unit = at::eye(key.size(1), key.options()).unsqueeze(0).expand({key.size(0), -1, -1}).contiguous();
     (*call.trace)(fmt::format("cross_attention.{}", layer_), ops::chunk_attention(query, key, unit, bias, call.memory_pieces, options));
   }
-  options.dropout = is_training() ? config_.attention_probs_dropout_prob : 0.0;
-  options.dropout_seed = dropout_seed(options.dropout);
+  const ops::DropoutSpec dropout = nn::draw_dropout(config_.attention_probs_dropout_prob, is_training());
+  options.dropout = dropout.p;
+  options.dropout_seed = dropout.seed;
   return ops::chunk_attention(query, key, drop(config_, value, config_.hidden_dropout_prob, is_training()), bias, call.memory_pieces, options);
 }
 

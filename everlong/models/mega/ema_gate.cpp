@@ -1,5 +1,6 @@
 #include "everlong/models/mega/ema_gate.h"
 
+#include "everlong/nn/activation.h"
 #include "everlong/nn/linear.h"
 #include "everlong/ops/ema/ema.h"
 #include "everlong/ops/gates/gates.h"
@@ -16,7 +17,8 @@ std::optional<at::Tensor> restart_from_the_right(const nn::SequencePlan& plan) {
 
 }  // namespace
 
-EmaGate::EmaGate(const Config& config) : model_dim_(config.hidden_size), bidirectional_(config.bidirectional), truncation_(config.truncation) {
+EmaGate::EmaGate(const Config& config) : model_dim_(config.hidden_size), bidirectional_(config.bidirectional), truncation_(config.truncation),
+      dropout_(config.dropout_prob), by_feature_(config.use_feature_dropout) {
   const int64_t rows = bidirectional_ ? 2 * model_dim_ : model_dim_, states = config.ema_projection_size;
   const auto parameter = [&](const char* name, at::IntArrayRef shape, double std) {
     at::Tensor made = register_parameter(name, at::empty(shape, at::kFloat));
@@ -61,7 +63,10 @@ EmaGate::Result EmaGate::forward(const at::Tensor& x, const std::optional<at::Te
     y = y + ops::ema(seen, q, c, {.restart = restart_from_the_right(plan), .reverse = true}).output;
     if (truncated) y = y - truncated_tail(seen, all, model_dim_, true);
   }
-  return {.output = ops::silu_residual(y, x, residual_), .state = bidirectional_ ? at::Tensor() : h};
+  const ops::DropoutSpec dropout = by_feature_ ? ops::DropoutSpec{} : nn::draw_dropout(dropout_, is_training());
+  at::Tensor output = ops::silu_residual(y, x, residual_, dropout);
+  if (by_feature_) output = nn::feature_dropout(output, dropout_, is_training());
+  return {.output = output, .state = bidirectional_ ? at::Tensor() : h};
 }
 
 }  // namespace everlong::models::mega

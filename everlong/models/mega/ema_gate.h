@@ -9,7 +9,7 @@
 
 namespace everlong::models::mega {
 
-/// Filters the normed input with damped exponential moving averages and adds it back: silu(EMA(x) + omega x).
+/// Filters the normed input with damped exponential moving averages and adds it back: drop(silu(EMA(x) + omega x)).
 /// Shapes   x [B, T, D]; state.h [B, D, N] fp32; returns [B, T, D]
 /// State    forward direction only; in and out. `truncation` holds without a state only, as in both upstream codes.
 /// Source   MEGA, arXiv 2209.10655, section 3.1; specification 2.5. Differs: log1p and a clamp of p a below 1.
@@ -33,6 +33,8 @@ class EmaGate : public torch::nn::Module {
   int64_t model_dim_;
   bool bidirectional_;
   std::optional<int64_t> truncation_;
+  double dropout_;
+  bool by_feature_;  ///< drops whole features over time
   at::Tensor damping_, decay_, expansion_, projection_, residual_;
 };
 

@@ -27,12 +27,12 @@ GatedAttention::GatedAttention(const Config& config, nn::StateLayout& layout, in
   value_slot_ = layout.add({.name = prefix + ".value", .shape = {C, U}, .kind = nn::SlotKind::cache, .grows = C == 0});
 }
 
-ops::ChunkAttentionOptions GatedAttention::attention_options(const LayerCall& call, double dropout) const {
+ops::ChunkAttentionOptions GatedAttention::attention_options(const LayerCall& call, const ops::DropoutSpec& dropout) const {
   return {.function = config_.attention_activation,
           .causal = config_.is_decoder,
           .key_valid = call.window.valid,
-          .dropout = dropout,
-          .dropout_seed = dropout_seed(dropout)};
+          .dropout = dropout.p,
+          .dropout_seed = dropout.seed};
 }
 
 at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
@@ -43,7 +43,7 @@ at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, s
   const auto smoothed = ema_->forward(normed, call.valid, call.plan, call.slot(ema_slot_), !call.state.empty());
   if (streams_) updates.push_back({ema_slot_, smoothed.state});
 
-  const auto mixed = mixed_proj_->forward(drop(config_, smoothed.output, config_.dropout_prob, is_training())).split_with_sizes({D, Z, U, D}, -1);
+  const auto mixed = mixed_proj_->forward(smoothed.output).split_with_sizes({D, Z, U, D}, -1);
   const at::Tensor shared = at::silu(mixed[1]);
   const at::Tensor scale = qk_scale_.to(x.scalar_type()), offset = qk_offset_.to(x.scalar_type());
   const at::Tensor query = at::addcmul(offset[0], shared, scale[0]), key = at::addcmul(offset[1], shared, scale[1]);
@@ -55,8 +55,9 @@ at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, s
 
 /// Moves x towards the candidate activation(a + b) as far as sigmoid(gate) says.
 at::Tensor GatedAttention::update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b) const {
-  const bool drops = is_training() && config_.dropout_prob > 0;
-  if (config_.activation == nn::Activation::silu && !drops) return ops::gated_update(x, gate, a, b);
+  const bool by_feature = is_training() && config_.dropout_prob > 0 && config_.use_feature_dropout;
+  if (config_.activation == nn::Activation::silu && !by_feature)
+    return ops::gated_update(x, gate, a, b, nn::draw_dropout(config_.dropout_prob, is_training()));
   const at::Tensor candidate = drop(config_, nn::activate(config_.activation, a + b), config_.dropout_prob, is_training());
   return at::addcmul(x, gate.sigmoid(), candidate - x);
 }
@@ -68,7 +69,7 @@ at::Tensor GatedAttention::attend(const at::Tensor& query, const at::Tensor& key
   const at::Tensor bias = relative_bias_->forward(call.window.longest);
   if (call.trace != nullptr) trace_weights(query, keys, bias, call);
 
-  const double attention_dropout = is_training() ? config_.attention_probs_dropout_prob : 0.0;
+  const ops::DropoutSpec attention_dropout = nn::draw_dropout(config_.attention_probs_dropout_prob, is_training());
   const at::Tensor attended =
       ops::chunk_attention(query, keys, drop(config_, values, config_.hidden_dropout_prob, is_training()), bias, call.window.pieces,
                            attention_options(call, attention_dropout));
@@ -87,7 +88,7 @@ void GatedAttention::trace_weights(const at::Tensor& query, const at::Tensor& ke
     at::Tensor rows = piece.row < 0 ? unit : unit.narrow(0, piece.row, 1);
     rows.narrow(1, piece.key_begin, piece.key_len).copy_(at::eye(piece.key_len, span, key.options()).unsqueeze(0));
   }
-  (*call.trace)(fmt::format("attention.{}", layer_), ops::chunk_attention(query, key, unit, bias, call.window.pieces, attention_options(call, 0.0)));
+  (*call.trace)(fmt::format("attention.{}", layer_), ops::chunk_attention(query, key, unit, bias, call.window.pieces, attention_options(call, {})));
 }
 
 FeedForward::FeedForward(const Config& config) : config_(config) {
@@ -99,7 +100,7 @@ FeedForward::FeedForward(const Config& config) : config_(config) {
 at::Tensor FeedForward::forward(const at::Tensor& x) {
   const at::Tensor normed = config_.normalize_before_ffn ? norm_->forward(x) : x;
   const at::Tensor inner = drop(config_, nn::activate(config_.activation, up_->forward(normed)), config_.nffn_activation_dropout_prob, is_training());
-  const at::Tensor y = x + drop(config_, down_->forward(inner), config_.dropout_prob, is_training());
+  const at::Tensor y = drop(config_, down_->forward(inner), config_.dropout_prob, is_training(), x);
   return config_.normalize_before_ffn ? y : norm_->forward(y);
 }
 

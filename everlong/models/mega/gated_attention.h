@@ -33,7 +33,7 @@ class GatedAttention : public torch::nn::Module {
   [[nodiscard]] at::Tensor update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b) const;
   at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
   void trace_weights(const at::Tensor& query, const at::Tensor& key, const at::Tensor& bias, const LayerCall& call) const;
-  [[nodiscard]] ops::ChunkAttentionOptions attention_options(const LayerCall& call, double dropout) const;
+  [[nodiscard]] ops::ChunkAttentionOptions attention_options(const LayerCall& call, const ops::DropoutSpec& dropout) const;
 
   Config config_;
   int64_t layer_;

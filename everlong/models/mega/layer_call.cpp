@@ -1,7 +1,5 @@
 #include "everlong/models/mega/layer_call.h"
 
-#include <limits>
-
 #include "everlong/nn/activation.h"
 #include "everlong/tensor/torch.h"
 
@@ -24,13 +22,10 @@ std::shared_ptr<nn::Linear> make_linear(int64_t in, int64_t out, double std) {
   return linear;
 }
 
-at::Tensor drop(const Config& config, const at::Tensor& x, double p, bool training) {
-  return config.use_feature_dropout ? nn::feature_dropout(x, p, training) : nn::dropout(x, p, training);
-}
-
-uint64_t dropout_seed(double dropout) {
-  if (dropout <= 0) return 0;
-  return static_cast<uint64_t>(at::randint(std::numeric_limits<int64_t>::max(), {}, at::kLong).item<int64_t>());
+at::Tensor drop(const Config& config, const at::Tensor& x, double p, bool training, const at::Tensor& residual) {
+  if (!config.use_feature_dropout) return nn::dropout(x, p, training, residual);
+  const at::Tensor y = nn::feature_dropout(x, p, training);
+  return residual.defined() ? residual + y : y;
 }
 
 }  // namespace everlong::models::mega

@@ -31,10 +31,7 @@ struct LayerCall {
 [[nodiscard]] nn::NormType norm_type(const Config& config);
 [[nodiscard]] std::shared_ptr<nn::Linear> make_linear(int64_t in, int64_t out, double std);
 
-/// Drops single values, or whole features over time where the configuration says so.
-[[nodiscard]] at::Tensor drop(const Config& config, const at::Tensor& x, double p, bool training);
-
-/// A seed for attention dropout, 0 without. Drawn from the generator that activation checkpointing puts back: a second run drops the same weights.
-[[nodiscard]] uint64_t dropout_seed(double dropout);
+/// Drops single values, or whole features over time where the configuration says so; adds `residual` where one is given.
+[[nodiscard]] at::Tensor drop(const Config& config, const at::Tensor& x, double p, bool training, const at::Tensor& residual = {});
 
 }  // namespace everlong::models::mega

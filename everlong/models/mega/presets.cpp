@@ -28,7 +28,12 @@ std::unique_ptr<ArchitectureConfig> tiny_config() {
 
 const std::map<std::string, std::string>& presets() {
   static const std::string causal = "is_decoder=true bidirectional=false use_chunking=true relative_positional_bias=rotary pad_token_id=-1 bos_token_id=-1 eos_token_id=-1 ";
+  static const std::string encoder = "is_decoder=false bidirectional=true use_chunking=true chunk_size=1024 vocab_size=50265 ";
   static const std::map<std::string, std::string> all = {
+      {"mega-encoder-small-16k", encoder + "hidden_size=768 num_hidden_layers=8 intermediate_size=2304 nffn_hidden_size=2304 ema_projection_size=32 "
+                                           "shared_representation_size=192 max_positions=16384 relative_positional_bias=simple"},
+      {"mega-base-wikitext", encoder + "hidden_size=128 num_hidden_layers=4 intermediate_size=256 nffn_hidden_size=256 ema_projection_size=16 "
+                                       "shared_representation_size=64 max_positions=2048 relative_positional_bias=rotary"},
       {"mega-small", causal + "hidden_size=256 num_hidden_layers=4 intermediate_size=512 nffn_hidden_size=512 shared_representation_size=64 chunk_size=256 "
                               "dropout_prob=0 hidden_dropout_prob=0 attention_probs_dropout_prob=0 nffn_activation_dropout_prob=0 initializer_range=0.0625"},
       {"mega-enwik8", causal + "hidden_size=512 num_hidden_layers=12 intermediate_size=1024 nffn_hidden_size=1024 shared_representation_size=128 "

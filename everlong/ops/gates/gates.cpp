@@ -18,6 +18,10 @@ void check_weight(std::string_view op, const at::Tensor& x, const at::Tensor& w,
   require(fits, [&] { return Complaint{.where = op, .expected = "w [" + std::to_string(x.size(-1)) + "] floating", .got = describe(w)}; });
 }
 
+void check_dropout(std::string_view op, const DropoutSpec& spec) {
+  require(spec.p >= 0 && spec.p < 1, [&] { return Complaint{.where = op, .expected = "a dropout probability in [0, 1)", .got = std::to_string(spec.p)}; });
+}
+
 /// The kernels take fp32 and bf16 on the CPU whose last axis is dense and whose other axes fold to rows of one stride.
 bool kernel_takes(const at::Tensor& x) {
   const bool dtype = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
@@ -39,15 +43,25 @@ at::Tensor silu_mul(const at::Tensor& a, const at::Tensor& b) {
   return kernel_takes_all(a, b) ? gates::silu_mul_kernel(a, b) : silu_mul_reference(a, b);
 }
 
-at::Tensor silu_residual(const at::Tensor& a, const at::Tensor& x, const at::Tensor& w) {
-  check_same("silu_residual", a, x);
-  check_weight("silu_residual", a, w, false);
-  return kernel_takes_all(a, x) && w.scalar_type() == at::kFloat ? gates::silu_residual_kernel(a, x, w) : silu_residual_reference(a, x, w);
+at::Tensor dropout(const at::Tensor& x, const DropoutSpec& spec, const at::Tensor& residual) {
+  check_dropout("dropout", spec);
+  if (residual.defined()) check_same("dropout", x, residual);
+  if (spec.p == 0) return residual.defined() ? x + residual : x;
+  const bool fits = kernel_takes(x) && (!residual.defined() || kernel_takes(residual));
+  return fits ? gates::dropout_kernel(x, spec, residual) : dropout_reference(x, spec, residual);
 }
 
-at::Tensor gated_update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b) {
+at::Tensor silu_residual(const at::Tensor& a, const at::Tensor& x, const at::Tensor& w, const DropoutSpec& spec) {
+  check_dropout("silu_residual", spec);
+  check_same("silu_residual", a, x);
+  check_weight("silu_residual", a, w, false);
+  return kernel_takes_all(a, x) && w.scalar_type() == at::kFloat ? gates::silu_residual_kernel(a, x, w, spec) : silu_residual_reference(a, x, w, spec);
+}
+
+at::Tensor gated_update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b, const DropoutSpec& spec) {
+  check_dropout("gated_update", spec);
   for (const at::Tensor& other : {gate, a, b}) check_same("gated_update", x, other);
-  return kernel_takes_all(x, gate, a, b) ? gates::gated_update_kernel(x, gate, a, b) : gated_update_reference(x, gate, a, b);
+  return kernel_takes_all(x, gate, a, b) ? gates::gated_update_kernel(x, gate, a, b, spec) : gated_update_reference(x, gate, a, b, spec);
 }
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& w, double eps) {

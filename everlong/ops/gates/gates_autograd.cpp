@@ -72,15 +72,52 @@ class SiluMul : public torch::autograd::Function<SiluMul> {
   }
 };
 
+/// Specifications travel between forward and backward as plain numbers.
+void save(AutogradContext* context, const DropoutSpec& spec) {
+  context->saved_data["p"] = spec.p;
+  context->saved_data["seed"] = static_cast<int64_t>(spec.seed);
+}
+kernels::DropoutMask saved_mask(AutogradContext* context) {
+  return kernels::DropoutMask::of(context->saved_data["p"].toDouble(), static_cast<uint64_t>(context->saved_data["seed"].toInt()));
+}
+kernels::DropoutMask mask_of(const DropoutSpec& spec) { return kernels::DropoutMask::of(spec.p, spec.seed); }
+
+class Dropout : public torch::autograd::Function<Dropout> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const DropoutSpec& spec, const std::optional<at::Tensor>& residual) {
+    save(context, spec);
+    context->saved_data["residual"] = residual.has_value();
+    return run(x, mask_of(spec), residual);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    refuse_second_derivative("dropout");
+    const at::Tensor dy = gradients[0].contiguous();
+    return {run(dy, saved_mask(context), std::nullopt), at::Tensor(), context->saved_data["residual"].toBool() ? dy : at::Tensor()};
+  }
+
+ private:
+  static at::Tensor run(const at::Tensor& x, const kernels::DropoutMask& mask, const std::optional<at::Tensor>& residual) {
+    at::Tensor y = dense_like(x);
+    with_element(x, [&](auto element) {
+      using T = decltype(element);
+      const Rows<const T> added = residual ? in<T>(*residual) : Rows<const T>{};
+      kernels::forward(kernels::Dropout<T>{.shape = shape_of(x), .mask = mask, .x = in<T>(x), .residual = added, .y = out<T>(y)}, parallel_for);
+    });
+    return y;
+  }
+};
+
 class SiluResidual : public torch::autograd::Function<SiluResidual> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& a, const at::Tensor& x, const at::Tensor& weight) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& a, const at::Tensor& x, const at::Tensor& weight, const DropoutSpec& spec) {
     const at::Tensor w = weight.contiguous();
+    save(context, spec);
     context->save_for_backward({a, x, w});
     at::Tensor y = dense_like(a);
     with_element(a, [&](auto element) {
       using T = decltype(element);
-      kernels::forward(kernels::SiluResidual<T>{.shape = shape_of(a), .a = in<T>(a), .x = in<T>(x), .w = weight_data(w), .y = out<T>(y)}, parallel_for);
+      kernels::forward(kernels::SiluResidual<T>{.shape = shape_of(a), .mask = mask_of(spec), .a = in<T>(a), .x = in<T>(x), .w = weight_data(w), .y = out<T>(y)},
+                       parallel_for);
     });
     return y;
   }
@@ -94,6 +131,7 @@ class SiluResidual : public torch::autograd::Function<SiluResidual> {
     with_element(a, [&](auto element) {
       using T = decltype(element);
       kernels::backward(kernels::SiluResidual<T>{.shape = shape,
+                                                 .mask = saved_mask(context),
                                                  .a = in<T>(a),
                                                  .x = in<T>(x),
                                                  .w = weight_data(w),
@@ -103,18 +141,22 @@ class SiluResidual : public torch::autograd::Function<SiluResidual> {
                                                  .dw_blocks = dw.mutable_data_ptr<float>()},
                         parallel_for);
     });
-    return {da, dx, dw.sum(0)};
+    return {da, dx, dw.sum(0), at::Tensor()};
   }
 };
 
 class GatedUpdate : public torch::autograd::Function<GatedUpdate> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b,
+                            const DropoutSpec& spec) {
     context->save_for_backward({x, gate, a, b});
+    save(context, spec);
     at::Tensor y = dense_like(x);
     with_element(x, [&](auto element) {
       using T = decltype(element);
-      kernels::forward(kernels::GatedUpdate<T>{.shape = shape_of(x), .x = in<T>(x), .gate = in<T>(gate), .a = in<T>(a), .b = in<T>(b), .y = out<T>(y)}, parallel_for);
+      kernels::forward(
+          kernels::GatedUpdate<T>{.shape = shape_of(x), .mask = mask_of(spec), .x = in<T>(x), .gate = in<T>(gate), .a = in<T>(a), .b = in<T>(b), .y = out<T>(y)},
+          parallel_for);
     });
     return y;
   }
@@ -126,6 +168,7 @@ class GatedUpdate : public torch::autograd::Function<GatedUpdate> {
     with_element(x, [&](auto element) {
       using T = decltype(element);
       kernels::backward(kernels::GatedUpdate<T>{.shape = shape_of(x),
+                                                .mask = saved_mask(context),
                                                 .x = in<T>(x),
                                                 .gate = in<T>(gate),
                                                 .a = in<T>(a),
@@ -136,7 +179,7 @@ class GatedUpdate : public torch::autograd::Function<GatedUpdate> {
                                                 .dab = out<T>(dab)},
                         parallel_for);
     });
-    return {dx, dgate, dab, dab};
+    return {dx, dgate, dab, dab, at::Tensor()};
   }
 };
 
@@ -188,9 +231,14 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
 }  // namespace
 
 at::Tensor silu_mul_kernel(const at::Tensor& a, const at::Tensor& b) { return SiluMul::apply(a, b); }
-at::Tensor silu_residual_kernel(const at::Tensor& a, const at::Tensor& x, const at::Tensor& w) { return SiluResidual::apply(a, x, w); }
-at::Tensor gated_update_kernel(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b) {
-  return GatedUpdate::apply(x, gate, a, b);
+at::Tensor dropout_kernel(const at::Tensor& x, const DropoutSpec& spec, const at::Tensor& residual) {
+  return Dropout::apply(x, spec, residual.defined() ? std::optional(residual) : std::nullopt);
+}
+at::Tensor silu_residual_kernel(const at::Tensor& a, const at::Tensor& x, const at::Tensor& w, const DropoutSpec& spec) {
+  return SiluResidual::apply(a, x, w, spec);
+}
+at::Tensor gated_update_kernel(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b, const DropoutSpec& spec) {
+  return GatedUpdate::apply(x, gate, a, b, spec);
 }
 at::Tensor rms_norm_kernel(const at::Tensor& x, const at::Tensor& w, double eps) {
   return RmsNorm::apply(x, w.defined() ? std::optional(w) : std::nullopt, eps);
