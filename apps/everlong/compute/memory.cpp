@@ -1,18 +1,16 @@
 #include "apps/everlong/compute/memory.h"
 
-#include <cstdlib>
-#include <limits>
-
 #include <malloc.h>
+
+#include "everlong/tensor/caching_allocator.h"
 
 namespace everlong::app {
 
 void keep_memory() {
-  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);  // c10 reads it at the first allocation
+  use_caching_allocator();
 #ifdef __GLIBC__
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-  mallopt(M_TOP_PAD, 64 << 20);
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
 #endif
 }
 

@@ -3,9 +3,8 @@
 
 namespace everlong::app {
 
-/// For loops that allocate the same large tensors again and again (training, benchmarks): freed memory stays in the process, and large tensors lie
-/// on large pages. Touching new pages otherwise takes as long as computing what is written to them. THP_MEM_ALLOC_ENABLE, where set, decides
-/// about the large pages.
+/// For loops that allocate the same tensors again and again (training, benchmarks): freed memory stays in the process, large tensors come from
+/// the library's caching allocator.
 void keep_memory();
 
 /// For long runs in constant memory (evaluation, generation): every large tensor goes back to the system when it is freed. From the heap such
