@@ -98,15 +98,14 @@ check "configuration table" python3 tools/make_config_table.py --check
 check "install and consumer" tests/consumer_test.sh build/release
 check "TensorBoard reads the events" tensorboard
 
-sanitized=(base_test io_test text_test report_test apps_test)
+sanitized=(base_test io_test text_test report_test kernels_test apps_test)
 fuzzers=($(sed -n 's/^everlong_fuzz(\([a-z_]*\).*/fuzz_\1/p' fuzz/CMakeLists.txt))
-check "build fuzz" env CXX=clang++ bash -c 'source tools/setup.sh; everlong_build fuzz "$@"' fuzz "${sanitized[@]}" "${fuzzers[@]}"
+check "build fuzz" env CXX=clang++ bash -c 'source tools/setup.sh; everlong_build fuzz "$@"' fuzz "${sanitized[@]}" everlong_program apps_foreign_module "${fuzzers[@]}"
 for program in "${sanitized[@]}"; do gtest fuzz "$program"; done
+ctests fuzz -R '^cli$'
 ctests fuzz -L fuzz
 
 if $full; then
-  check "build fuzz, kernels" env CXX=clang++ bash -c 'source tools/setup.sh; everlong_build fuzz kernels_test'
-  gtest fuzz kernels_test
   check "build gcc" env CXX=g++ bash -c 'source tools/setup.sh; everlong_build gcc'
   run_gtests gcc
   check "build asan-ubsan" env CXX=clang++ bash -c 'source tools/setup.sh; everlong_build asan-ubsan'

@@ -12,6 +12,7 @@
 #include "everlong/data/packed_summary.h"
 #include "everlong/io/json.h"
 #include "everlong/io/safetensors.h"
+#include "everlong/io/safetensors_set.h"
 #include "everlong/report/report.h"
 #include "everlong/text/tokenizer.h"
 
@@ -119,19 +120,35 @@ void describe_state(const fs::path& path, Json& finding) {
   describe_tensors(file, finding);
 }
 
+/// Names of the files that hold the model's weights. Others may stand beside them: what a trainer needs to go on, for one.
+std::set<std::string> weight_files(const fs::path& folder) {
+  std::set<std::string> names;
+  if (fs::exists(folder / "model.safetensors") || fs::exists(folder / "model.safetensors.index.json")) {
+    const auto weights = io::SafetensorsSet::open(folder);
+    for (const io::SafetensorsFile& file : weights.files()) names.insert(file.path().filename().string());
+  } else {
+    for (const fs::path& path : files_in(folder, ".safetensors")) names.insert(path.filename().string());
+  }
+  return names;
+}
+
 void describe_model(const fs::path& folder, Json& finding) {
   const fs::path config = folder / "config.json";
   if (fs::exists(config)) finding["config"] = Json::parse(io::read_json_file(config).dump());
+  const std::set<std::string> weights = weight_files(folder);
   int64_t elements = 0;
   Json files = Json::array(), tensors = Json::array();
   for (const fs::path& path : files_in(folder, ".safetensors")) {
     const auto file = io::SafetensorsFile::open(path);
+    const std::string name = path.filename().string();
+    const bool in_model = weights.contains(name);
     Json one;
     describe_tensors(file, one);
+    files.push_back({{"file", name}, {"in_model", in_model}, {"num_tensors", one["num_tensors"]}, {"tensor_bytes", one["tensor_bytes"]}});
+    if (!in_model) continue;
     elements += one["num_elements"].get<int64_t>();
-    files.push_back({{"file", path.filename().string()}, {"num_tensors", one["num_tensors"]}, {"tensor_bytes", one["tensor_bytes"]}});
     for (auto& tensor : one["tensors"]) {
-      tensor["file"] = path.filename().string();
+      tensor["file"] = name;
       tensors.push_back(std::move(tensor));
     }
   }

@@ -35,6 +35,17 @@ std::string compiler_name() {
 #endif
 }
 
+constexpr bool is_sanitized() {
+#if defined(__SANITIZE_ADDRESS__)
+  return true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+  return true;
+#endif
+#endif
+  return false;
+}
+
 /// The part of the CUDA driver's C interface that names devices; every function returns 0 for success.
 struct CudaDriver {
   int (*init)(unsigned) = nullptr;
@@ -96,6 +107,7 @@ void append_build_facts(std::vector<Fact>& facts) {
 #else
   facts.push_back({"build", "assertions", true});
 #endif
+  facts.push_back({"build", "address sanitizer", is_sanitized()});
   facts.push_back({"build", "fmt", dotted(FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)});
   facts.push_back({"build", "spdlog", dotted(SPDLOG_VER_MAJOR, SPDLOG_VER_MINOR, SPDLOG_VER_PATCH)});
   facts.push_back({"build", "CLI11", std::string(CLI11_VERSION)});

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "apps/everlong/output.h"
+#include "everlong/base/log.h"
 
 namespace everlong::app {
 namespace {
@@ -72,12 +73,20 @@ std::string progress_line(const ProgressSample& sample) {
 Progress::Progress(ProgressOptions options) : options_(std::move(options)) {
   if (!options_.clock) options_.clock = steady_seconds;
   terminal_ = options_.terminal.value_or(terminal_of(options_.stream));
+  set_log_frame([this](const std::function<void()>& print) {
+    const std::lock_guard lock(mutex_);
+    interject(print);
+  });
 }
 
-Progress::~Progress() { clear(); }
+Progress::~Progress() {
+  set_log_frame({});
+  clear_line();
+}
 
 void Progress::update(ProgressSample sample) {
   if (options_.quiet) return;
+  const std::lock_guard lock(mutex_);
   const double now = options_.clock();
   if (!last_) {
     started_at_ = now;
@@ -85,6 +94,7 @@ void Progress::update(ProgressSample sample) {
   }
   estimate(sample, now);
   last_ = sample;
+  last_is_shown_ = false;
   const double wait = terminal_.interactive ? options_.redraw_s : options_.interval_s;
   if (shown_at_ && now - *shown_at_ < wait) return;
   shown_at_ = now;
@@ -92,6 +102,11 @@ void Progress::update(ProgressSample sample) {
 }
 
 void Progress::clear() {
+  const std::lock_guard lock(mutex_);
+  clear_line();
+}
+
+void Progress::clear_line() {
   if (!line_is_up_) return;
   std::fputs("\r\x1b[K", options_.stream);
   std::fflush(options_.stream);
@@ -99,17 +114,24 @@ void Progress::clear() {
 }
 
 void Progress::message(std::string_view text) {
-  clear();
-  std::fputs(fmt::format("{}\n", text).c_str(), options_.stream);
-  if (terminal_.interactive && last_ && !options_.quiet) show(*last_);
+  const std::lock_guard lock(mutex_);
+  interject([&] { std::fputs(fmt::format("{}\n", text).c_str(), options_.stream); });
+}
+
+void Progress::interject(const std::function<void()>& print) {
+  const bool was_up = line_is_up_;
+  clear_line();
+  print();
+  if (was_up) show(*last_);
 }
 
 void Progress::finish() {
+  const std::lock_guard lock(mutex_);
   if (options_.quiet || !last_) return;
-  clear();
-  const auto text = terminal_.interactive ? progress_bar(*last_, terminal_.width - 1, terminal_.color) : progress_line(*last_);
-  std::fputs((text + "\n").c_str(), options_.stream);
+  if (!last_is_shown_ || (terminal_.interactive && !line_is_up_)) show(*last_);
+  if (line_is_up_) std::fputs("\n", options_.stream);
   std::fflush(options_.stream);
+  line_is_up_ = false;
   last_.reset();
   shown_at_.reset();
 }
@@ -122,6 +144,7 @@ void Progress::show(const ProgressSample& sample) {
     std::fputs((progress_line(sample) + "\n").c_str(), options_.stream);
   }
   std::fflush(options_.stream);
+  last_is_shown_ = true;
 }
 
 void Progress::estimate(ProgressSample& sample, double now) const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,8 +41,9 @@ struct ProgressOptions {
   std::function<double()> clock = nullptr;  ///< seconds from any start; none = a steady clock
 };
 
-/// Shows samples as they come. Not for several threads at once.
+/// Shows samples as they come; what the library logs meanwhile is printed on a cleared line, like message(). At most one object at a time.
 /// State    the line on the terminal is gone when the object is
+/// Threads  all members may be called, and messages logged, from several threads
 class Progress {
  public:
   explicit Progress(ProgressOptions options = {});
@@ -62,15 +64,20 @@ class Progress {
   void finish();
 
  private:
+  void clear_line();
+  /// Calls `print` on a cleared line, and shows the progress again below it.
+  void interject(const std::function<void()>& print);
   void show(const ProgressSample& sample);
   void estimate(ProgressSample& sample, double now) const;
 
+  std::mutex mutex_;
   ProgressOptions options_;
   Terminal terminal_;
   double started_at_ = 0;
   int64_t first_step_ = 0;
   std::optional<double> shown_at_;
   std::optional<ProgressSample> last_;
+  bool last_is_shown_ = false;
   bool line_is_up_ = false;
 };
 

@@ -68,10 +68,7 @@ at::Tensor Session::advance(std::span<const int32_t> tokens) {
   return read.logits.view({-1}).to(at::kCPU, at::kFloat).contiguous();
 }
 
-void Session::read(std::string_view text, int64_t segment) {
-  const auto tokens = tokenizer_->encode(text);
-  read_tokens(tokens, segment);
-}
+void Session::read(std::string_view text, int64_t segment) { read_tokens(tokenizer_->encode(text, {.add_special = position() == 0}), segment); }
 
 void Session::read_tokens(std::span<const int32_t> tokens, int64_t segment) {
   require(segment >= 1, [] { return Complaint{.where = "session", .expected = "segments of at least one token"}; });

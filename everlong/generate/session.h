@@ -43,7 +43,8 @@ class Session {
   Session(Session&&) noexcept = default;
   Session& operator=(Session&&) noexcept = default;
 
-  /// Reads text without answering, `segment` tokens a call.
+  /// Reads text without answering, `segment` tokens a call. What the tokenizer adds around a text (bos) it adds at position 0 only: later texts
+  /// continue the first.
   void read(std::string_view text, int64_t segment = 2048);
   void read_tokens(std::span<const int32_t> tokens, int64_t segment = 2048);
 

@@ -50,9 +50,15 @@ class Line {
   }
 
   [[nodiscard]] int64_t step() const {
-    const auto found = object_.find("step");
-    if (found == object_.end()) throw FormatError({file_, number_, "step"}, fmt::format("a step on line {}", number_), "none");
-    if (!found->is_number_integer() || found->get<double>() < 0 || found->get<double>() > 9e15) refuse("step", "a whole number >= 0", *found);
+    const std::optional<int64_t> step = step_named("step");
+    if (!step) throw FormatError({file_, number_, "step"}, fmt::format("a step on line {}", number_), "none");
+    return *step;
+  }
+
+  [[nodiscard]] std::optional<int64_t> step_named(const char* key) const {
+    const auto found = object_.find(key);
+    if (found == object_.end()) return std::nullopt;
+    if (!found->is_number_integer() || found->get<double>() < 0 || found->get<double>() > 9e15) refuse(key, "a whole number >= 0", *found);
     return found->get<int64_t>();
   }
 
@@ -88,6 +94,14 @@ struct Collected {
   std::vector<Reference> references;
   std::map<std::pair<std::string, std::string>, size_t> reference_places;
   std::vector<std::string> notes;
+
+  /// Drops what stands of steps from `first` on: the run went back before it, and what follows replaces them.
+  void go_back_before(int64_t first) {
+    const auto is_later = [first](const auto& entry) { return entry.second.step >= first; };
+    std::erase_if(train, is_later);
+    std::erase_if(evaluations, is_later);
+    std::erase_if(samples, is_later);
+  }
 };
 
 void add_reference(const Line& line, Collected& all) {
@@ -101,6 +115,7 @@ void add_line(const Line& line, Collected& all) {
   const std::string kind = line.text("kind");
   if (kind == "train") {
     const int64_t step = line.step();
+    if (!all.train.empty() && step <= all.train.rbegin()->first) all.go_back_before(step);
     all.train[step] = {step,
                        line.number("tokens"),
                        line.number("loss"),
@@ -126,6 +141,7 @@ void add_line(const Line& line, Collected& all) {
   } else if (kind == "reference") {
     add_reference(line, all);
   } else if (kind == "note") {
+    if (const auto resumed = line.step_named("resumed_step")) all.go_back_before(*resumed + 1);
     all.notes.push_back(line.text("text"));
   }
 }

@@ -58,7 +58,8 @@ struct Reference {
   double bits_per_byte = kMissing;
 };
 
-/// All that a report says of one run. Lists are in the order of steps, each step (of a file, of a prompt) once: the last one written.
+/// All that a report says of one run. Lists are in the order of steps, each step (of a file, of a prompt) once: the last one written. Where the run
+/// went back to an earlier step (it was killed and resumed), nothing of the steps that it made again is left but what was written then.
 struct Run {
   std::string name;                                           ///< last component of the directory's path
   std::string config_text;                                    ///< config.toml as it is

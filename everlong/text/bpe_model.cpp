@@ -24,12 +24,15 @@ BpeModel::BpeModel(const BpeDefinition& definition, bool byte_level)
       ignore_merges_(definition.ignore_merges) {
   byte_symbols_.fill(-1);
   fallback_.fill(-1);
+  const bool needs_words = !byte_level_ || ignore_merges_;
+  if (needs_words) word_ids_.reserve(definition.vocabulary.size());
   for (const VocabularyEntry& entry : definition.vocabulary) {
     if (definition.unk_token && entry.spelling == *definition.unk_token) unk_ = entry.id;
+    if (!needs_words && entry.spelling.size() > 2) continue;  // more than one character of the alphabet
     const auto bytes = byte_level_ ? unspell_bytes(entry.spelling) : std::optional(entry.spelling);
     if (!bytes) continue;
     if (bytes->size() == 1) byte_symbols_[static_cast<uint8_t>((*bytes)[0])] = entry.id;
-    if (byte_level_ && !ignore_merges_) continue;
+    if (!needs_words) continue;
     words_.insert(*bytes);
     word_ids_.push_back(entry.id);
   }

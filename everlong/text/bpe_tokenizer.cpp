@@ -49,10 +49,7 @@ class BpeTokenizer final : public Tokenizer {
         pre_tokenizer_(definition_.pre_tokenizer, where),
         raw_tokens_(added_tokens_where(definition_, false), contents_of(added_tokens_where(definition_, false), nullptr)),
         normalized_tokens_(added_tokens_where(definition_, true), contents_of(added_tokens_where(definition_, true), &normalizer_)),
-        decoder_(definition_) {
-    for (const VocabularyEntry& entry : definition_.vocabulary) spellings_.add(entry.spelling, entry.id);
-    for (const AddedToken& token : definition_.added_tokens) spellings_.add(token.content, token.id);
-  }
+        decoder_(definition_) {}
 
   [[nodiscard]] int32_t vocab_size() const override { return decoder_.vocab_size(); }
   [[nodiscard]] SpecialIds special_ids() const override { return definition_.special_ids; }
@@ -66,7 +63,13 @@ class BpeTokenizer final : public Tokenizer {
     return decoder_.bytes(id);
   }
 
-  [[nodiscard]] std::optional<int32_t> token_id(std::string_view spelling) const override { return spellings_.find(spelling); }
+  [[nodiscard]] std::optional<int32_t> token_id(std::string_view spelling) const override {
+    std::call_once(spellings_made_, [this] {
+      for (const VocabularyEntry& entry : definition_.vocabulary) spellings_.add(entry.spelling, entry.id);
+      for (const AddedToken& token : definition_.added_tokens) spellings_.add(token.content, token.id);
+    });
+    return spellings_.find(spelling);
+  }
 
   void decode_next(int32_t id, DecodePosition& position, std::string& bytes) const override {
     check_id(id);
@@ -175,7 +178,8 @@ class BpeTokenizer final : public Tokenizer {
   PreTokenizer pre_tokenizer_;
   AddedTokenMatcher raw_tokens_, normalized_tokens_;
   TokenDecoder decoder_;
-  SpellingIds spellings_;
+  mutable std::once_flag spellings_made_;
+  mutable SpellingIds spellings_;  ///< made when it is first asked for: encoding and decoding do without
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Scratch>> idle_;
 };

@@ -45,7 +45,12 @@ std::string spell_bytes(std::string_view bytes) {
 
 std::optional<std::string> unspell_bytes(std::string_view spelling) {
   std::string bytes;
+  bytes.reserve(spelling.size());
   for (size_t i = 0; i < spelling.size();) {
+    if (const auto ascii = static_cast<uint8_t>(spelling[i]); ascii < 0x80 && prints(ascii)) {  // most are
+      bytes += spelling[i++];
+      continue;
+    }
     const CodePoint point = code_point_at(spelling, i);
     const auto byte = point.valid ? char_to_byte(point.value) : std::nullopt;
     if (!byte) return std::nullopt;

@@ -1,5 +1,7 @@
 #include "everlong/text/string_table.h"
 
+#include <bit>
+
 #include <fmt/format.h>
 
 #define XXH_INLINE_ALL
@@ -28,7 +30,7 @@ std::optional<uint32_t> StringTable::find(std::string_view bytes) const {
 }
 
 uint32_t StringTable::insert(std::string_view bytes) {
-  if (2 * (size() + 1) > slots_.size()) grow();
+  if (2 * (size() + 1) > slots_.size()) rehash(2 * slots_.size());
   const uint64_t hash = hash_bytes(bytes);
   Slot& slot = slots_[slot_of(bytes, hash)];
   if (slot.number_plus_one == 0) {
@@ -39,8 +41,14 @@ uint32_t StringTable::insert(std::string_view bytes) {
   return slot.number_plus_one - 1;
 }
 
-void StringTable::grow() {
-  std::vector<Slot> old(2 * slots_.size());
+void StringTable::reserve(size_t strings, size_t bytes) {
+  starts_.reserve(strings + 1);
+  arena_.reserve(bytes);
+  if (const size_t needed = std::bit_ceil(2 * strings); needed > slots_.size()) rehash(needed);
+}
+
+void StringTable::rehash(size_t num_slots) {
+  std::vector<Slot> old(num_slots);
   old.swap(slots_);
   const size_t mask = slots_.size() - 1;
   for (const Slot& entry : old) {

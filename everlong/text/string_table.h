@@ -23,6 +23,9 @@ class StringTable {
   uint32_t insert(std::string_view bytes);
   [[nodiscard]] std::optional<uint32_t> find(std::string_view bytes) const;
 
+  /// Makes room for so many strings of so many bytes in all.
+  void reserve(size_t strings, size_t bytes);
+
   [[nodiscard]] std::string_view at(uint32_t number) const {
     return std::string_view(arena_).substr(starts_[number], starts_[number + 1] - starts_[number]);
   }
@@ -35,7 +38,7 @@ class StringTable {
   };
 
   [[nodiscard]] size_t slot_of(std::string_view bytes, uint64_t hash) const;
-  void grow();
+  void rehash(size_t num_slots);
 
   std::vector<Slot> slots_ = std::vector<Slot>(16);
   std::vector<size_t> starts_ = {0};
@@ -45,9 +48,16 @@ class StringTable {
 /// Ids by spelling, while a vocabulary is read or asked.
 class SpellingIds {
  public:
-  /// The first id of a spelling stays.
-  void add(std::string_view spelling, int32_t id) {
-    if (table_.insert(spelling) == ids_.size()) ids_.push_back(id);
+  void reserve(size_t spellings, size_t bytes) {
+    table_.reserve(spellings, bytes);
+    ids_.reserve(spellings);
+  }
+
+  /// The first id of a spelling stays; returns whether this is it.
+  bool add(std::string_view spelling, int32_t id) {
+    if (table_.insert(spelling) != ids_.size()) return false;
+    ids_.push_back(id);
+    return true;
   }
   [[nodiscard]] std::optional<int32_t> find(std::string_view spelling) const {
     const auto number = table_.find(spelling);

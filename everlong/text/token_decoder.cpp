@@ -36,7 +36,7 @@ std::string decode_spelling(std::string_view spelling, const std::vector<Decoder
   for (const DecoderStep& step : steps) {
     switch (step.kind) {
       case DecoderStep::Kind::byte_level:
-        bytes = unspell_bytes(bytes).value_or(bytes);
+        if (auto unspelt = unspell_bytes(bytes)) bytes = std::move(*unspelt);
         break;
       case DecoderStep::Kind::metaspace:
         bytes = replace_all(bytes, step.replacement, " ");
@@ -80,6 +80,7 @@ bool decoder_order_is_supported(const std::vector<DecoderStep>& steps) {
 }
 
 TokenDecoder::TokenDecoder(const BpeDefinition& definition) {
+  entries_.reserve(definition.vocabulary.size() + definition.added_tokens.size());
   for (const VocabularyEntry& entry : definition.vocabulary) add(entry.id, entry.spelling, false, definition.decoder);
   for (const AddedToken& token : definition.added_tokens) add(token.id, token.content, token.special, definition.decoder);
   for (const DecoderStep& step : definition.decoder) {

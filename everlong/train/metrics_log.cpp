@@ -100,6 +100,8 @@ void MetricsLog::add_sample(int64_t step, std::string_view prompt, std::string_v
   files_->write({{"kind", "sample"}, {"step", step}, {"prompt", prompt}, {"text", text}});
 }
 
-void MetricsLog::add_note(std::string_view text) { files_->write({{"kind", "note"}, {"text", text}}); }
+void MetricsLog::add_resume(int64_t step) {
+  files_->write({{"kind", "note"}, {"resumed_step", step}, {"text", fmt::format("resumed at step {}", step)}});
+}
 
 }  // namespace everlong::train

@@ -21,7 +21,8 @@ class MetricsLog {
   void add(const StepReport& report);
   void add(int64_t step, const Evaluation& evaluation, Context context);
   void add_sample(int64_t step, std::string_view prompt, std::string_view text);
-  void add_note(std::string_view text);
+  /// Says that the run went on from a checkpoint: what readers have seen of later steps no longer counts.
+  void add_resume(int64_t step);
 
  private:
   struct Files;

@@ -57,7 +57,7 @@ Trainer::Trainer(TrainConfig config, RunDirectory directory, bool resume, Traine
   if (!has_run) io::atomic_write_text(directory_.config(), io::to_toml(config_.fields()));
   if (!steps.empty()) load_checkpoint(steps.back());
   metrics_ = std::make_unique<MetricsLog>(directory_.path(), step_);
-  if (resume) metrics_->add_note(fmt::format("resumed at step {}", step_));
+  if (resume) metrics_->add_resume(step_);
 }
 
 Trainer::~Trainer() = default;

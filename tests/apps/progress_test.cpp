@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "apps/everlong/output.h"
+#include "everlong/base/log.h"
 #include "tests/support/files.h"
 
 namespace everlong::app {
@@ -90,6 +91,27 @@ TEST(Progress, AMessageIsPrintedOnAClearedLineAndTheBarComesBack) {
   EXPECT_EQ(out.text(), "\r\x1b[K" + bar + "\r\x1b[Ksaved\n\r\x1b[K" + bar + "\r\x1b[K");
 }
 
+TEST(Progress, WhatTheLibraryLogsIsPrintedOnAClearedLine) {
+  Recorder out;
+  const int saved = dup(STDERR_FILENO);
+  dup2(fileno(out.stream()), STDERR_FILENO);  // the log goes to standard error
+  {
+    Progress progress({.stream = out.stream(), .terminal = Terminal{.interactive = true, .width = 61}, .clock = [] { return 0.0; }});
+    log_warning("before");
+    progress.update({.step = 1, .total_steps = 2});
+    log_warning("between");
+    progress.clear();
+    log_warning("after");
+    progress.update({.step = 2, .total_steps = 2});
+  }
+  log_warning("without");
+  dup2(saved, STDERR_FILENO);
+  close(saved);
+  const std::string bar = "[#######--------]  50% 1/2", erase = "\r\x1b[K";
+  EXPECT_EQ(out.text(),
+            "warning: before\n" + erase + bar + erase + "warning: between\n" + erase + bar + erase + "warning: after\nwarning: without\n");
+}
+
 TEST(Progress, FinishKeepsTheLastSampleEvenIfItCameTooSoonToBeShown) {
   Recorder out;
   Progress progress({.stream = out.stream(), .terminal = Terminal{}, .clock = [] { return 0.0; }});
@@ -97,6 +119,20 @@ TEST(Progress, FinishKeepsTheLastSampleEvenIfItCameTooSoonToBeShown) {
   progress.update({.step = 2, .total_steps = 2});
   progress.finish();
   EXPECT_EQ(out.text(), "step 1/2 (50%)\nstep 2/2 (100%)  eta 0.0 s\n");
+}
+
+TEST(Progress, FinishDoesNotRepeatALineThatIsThere) {
+  for (const bool interactive : {false, true}) {
+    Recorder out;
+    Progress progress({.stream = out.stream(), .terminal = Terminal{.interactive = interactive, .width = 61}});
+    progress.update({.step = 2, .total_steps = 2});
+    progress.finish();
+    EXPECT_EQ(out.text(), interactive ? "\r\x1b[K[###############] 100% 2/2\n" : "step 2/2 (100%)\n");
+    progress.update({.step = 1, .total_steps = 0});
+    progress.clear();
+    progress.finish();
+    EXPECT_EQ(out.text().substr(out.text().size() - 7), "step 1\n");
+  }
 }
 
 TEST(Progress, QuietPrintsMessagesOnly) {

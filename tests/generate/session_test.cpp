@@ -30,6 +30,29 @@ Session session_of(std::string_view alphabet, std::string_view prompt = "once up
   return session;
 }
 
+/// Bytes, and a template that puts byte 1 before each text.
+class BytesWithBos final : public text::Tokenizer {
+ public:
+  static constexpr int32_t kBos = 1;
+
+  [[nodiscard]] int32_t vocab_size() const override { return bytes_->vocab_size(); }
+  [[nodiscard]] std::string_view token_bytes(int32_t id) const override { return bytes_->token_bytes(id); }
+  [[nodiscard]] std::optional<int32_t> token_id(std::string_view spelling) const override { return bytes_->token_id(spelling); }
+  [[nodiscard]] text::SpecialIds special_ids() const override { return {.bos = kBos}; }
+  [[nodiscard]] std::string_view kind() const override { return "bytes"; }
+  [[nodiscard]] std::string fingerprint() const override { return bytes_->fingerprint() + " with bos"; }
+  void save(const std::filesystem::path& folder) const override { bytes_->save(folder); }
+
+ protected:
+  void append_encoding(std::string_view text, const text::EncodeOptions& options, std::vector<int32_t>& ids) const override {
+    if (options.add_special) ids.push_back(kBos);
+    bytes_->encode_into(text, ids, options);
+  }
+
+ private:
+  std::unique_ptr<text::Tokenizer> bytes_ = text::make_bytes_tokenizer();
+};
+
 constexpr std::string_view kLetters = "abcdefgh";
 
 GenerateOptions options(int64_t max_tokens = 40) { return {.max_tokens = max_tokens, .seed = 5}; }
@@ -47,6 +70,24 @@ TEST(Session, ReadingInPiecesIsReadingAtOnce) {
   }
   Session other = session_of(kLetters, "the quick brown fox jumpt");
   EXPECT_NE(text_of(other), text_of(whole));
+}
+
+TEST(Session, OnlyTheFirstTextOfAConversationGetsTheTokenizersBos) {
+  const testing::TemporaryFolder folder;
+  const auto tokenizer = std::make_shared<BytesWithBos>();
+  Session pieces(model_of(kLetters), tokenizer), whole(model_of(kLetters), tokenizer);
+  whole.read("\x01once upon a time"), whole.read("");
+  EXPECT_EQ(whole.position(), 18);  // the text's own byte 1 is no template's
+  pieces.read("\x01once"), pieces.save(folder / "state");
+  Session loaded(model_of(kLetters), tokenizer);
+  loaded.load(folder / "state");
+  Session fork = loaded.fork();
+  for (Session* session : {&pieces, &loaded, &fork}) {
+    session->read(" upon a"), session->read(" time");
+    Session copy = whole.fork();
+    EXPECT_EQ(session->position(), 18);
+    EXPECT_EQ(text_of(*session), text_of(copy));
+  }
 }
 
 TEST(Session, AForkGoesItsOwnWay) {

@@ -1,5 +1,9 @@
 // What every architecture of the registry promises, tested on its tiny configuration and on variants of it.
 
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+
 #include <gtest/gtest.h>
 
 #include "everlong/base/error.h"
@@ -42,6 +46,32 @@ std::unique_ptr<models::ArchitectureConfig> make_config(const Variant& variant) 
   return config;
 }
 
+constexpr double kExact = 1e-11;  // fp64 through sums of a few hundred terms of order one
+
+double difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
+
+/// The largest difference, relative to the largest expected magnitude, between values that must agree; told once, after all tests.
+class LargestDifference final : public ::testing::Environment {
+ public:
+  void note(double relative) {
+    if (relative <= largest_) return;
+    largest_ = relative;
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+    where_ = std::string(test->test_suite_name()) + "." + test->name();
+  }
+
+  void TearDown() override {
+    if (where_.empty()) return;
+    std::cout << "conformance, fp64: the largest relative difference is " << largest_ << ", in " << where_ << std::endl;
+  }
+
+ private:
+  double largest_ = -1;
+  std::string where_;
+};
+
+auto* const largest_difference = static_cast<LargestDifference*>(::testing::AddGlobalTestEnvironment(new LargestDifference));
+
 class Conformance : public ::testing::TestWithParam<Variant> {
  protected:
   void SetUp() override {
@@ -50,14 +80,35 @@ class Conformance : public ::testing::TestWithParam<Variant> {
   }
   at::Tensor read(const at::Tensor& tokens) { return model_->forward({.tokens = tokens}, model_->model().initial_state(tokens.size(0))).logits; }
 
+  void TearDown() override {
+    if (largest_ >= 0) RecordProperty("largest_relative_difference", c10::str(largest_));
+  }
+
+  /// The largest absolute difference of what must agree; its relative size is noted.
+  double measured(const at::Tensor& actual, const at::Tensor& expected) {
+    const double absolute = difference(actual, expected);
+    note(absolute == 0 ? 0 : absolute / expected.abs().max().item<double>());
+    return absolute;
+  }
+  double measured(const nn::State& actual, const nn::State& expected) {
+    const double absolute = state_difference(actual, expected);  // infinite unless positions and shapes agree
+    for (size_t i = 0; std::isfinite(absolute) && i < expected.tensors().size(); ++i)
+      if (expected.tensors()[i].numel() > 0) static_cast<void>(measured(actual.tensors()[i].to(at::kDouble), expected.tensors()[i].to(at::kDouble)));
+    return absolute;
+  }
+
   const at::NoGradGuard no_grad_;
   std::unique_ptr<models::ArchitectureConfig> config_;
   std::shared_ptr<models::CausalLm> model_;
+
+ private:
+  void note(double relative) {
+    largest_ = std::max(largest_, relative);
+    largest_difference->note(relative);
+  }
+
+  double largest_ = -1;
 };
-
-constexpr double kExact = 1e-11;  // fp64 through sums of a few hundred terms of order one
-
-double difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 TEST_P(Conformance, AnyCutOfASequenceIntoCallsGivesTheSameLogitsAndState) {
   const auto tokens = random_tokens(*model_, 2, 41);
@@ -66,8 +117,8 @@ TEST_P(Conformance, AnyCutOfASequenceIntoCallsGivesTheSameLogitsAndState) {
   for (uint64_t seed = 0; seed < 8; ++seed) cuts.push_back(random_pieces(41, seed));
   for (const auto& pieces : cuts) {
     const auto cut = read_in_pieces(*model_, tokens, pieces);
-    EXPECT_LT(difference(cut.logits, whole.logits), kExact);
-    EXPECT_LT(state_difference(cut.state, whole.state), kExact);
+    EXPECT_LT(measured(cut.logits, whole.logits), kExact);
+    EXPECT_LT(measured(cut.state, whole.state), kExact);
   }
 }
 
@@ -75,11 +126,11 @@ TEST_P(Conformance, ACallWithoutAStateEqualsOneThatBeginsWithAFreshState) {
   const auto tokens = random_tokens(*model_, 2, 20);
   const auto uncached = model_->forward({.tokens = tokens});
   const bool truncated = GetParam().name == "mega_truncated";  // published behaviour: the truncation holds without a state only
-  const double gap = difference(uncached.logits, read(tokens));
+  const auto whole = read(tokens);
   if (truncated) {
-    EXPECT_GT(gap, 1e-3);
+    EXPECT_GT(difference(uncached.logits, whole), 1e-3);
   } else {
-    EXPECT_LT(gap, kExact);
+    EXPECT_LT(measured(uncached.logits, whole), kExact);
   }
 }
 
@@ -111,7 +162,7 @@ TEST_P(Conformance, RowsOfAStateArePermutedDroppedAndRepeated) {
   const auto rows = at::tensor({2, 0, 2}, at::kLong);
   const auto chosen = model_->forward({.tokens = tokens.narrow(1, 13, 13).index_select(0, rows)}, first.state.select(rows));
   const auto whole = model_->forward({.tokens = tokens.narrow(1, 13, 13)}, std::move(first.state));
-  EXPECT_LT(difference(chosen.logits, whole.logits.index_select(0, rows)), kExact);
+  EXPECT_LT(measured(chosen.logits, whole.logits.index_select(0, rows)), kExact);
 }
 
 TEST_P(Conformance, RowsAtDifferentPositionsAdvanceTogether) {
@@ -132,10 +183,10 @@ TEST_P(Conformance, RowsAtDifferentPositionsAdvanceTogether) {
     steps.push_back(step.logits);
     state = std::move(step.state);
   }
-  EXPECT_LT(difference(at::cat(steps, 1), together.logits), kExact);
-  EXPECT_LT(state_difference(state, together.state), kExact);
-  EXPECT_LT(difference(together.logits[0], read(tokens.narrow(1, 0, 33))[0].narrow(0, 13, 20)), kExact);
-  EXPECT_LT(difference(together.logits[1], read(tokens.narrow(1, 0, 25))[1].narrow(0, 5, 20)), kExact);
+  EXPECT_LT(measured(at::cat(steps, 1), together.logits), kExact);
+  EXPECT_LT(measured(state, together.state), kExact);
+  EXPECT_LT(measured(together.logits[0], read(tokens.narrow(1, 0, 33))[0].narrow(0, 13, 20)), kExact);
+  EXPECT_LT(measured(together.logits[1], read(tokens.narrow(1, 0, 25))[1].narrow(0, 5, 20)), kExact);
 }
 
 TEST_P(Conformance, AStateOfAnotherConfigurationIsRefused) {
@@ -170,7 +221,7 @@ TEST_P(Conformance, ChangingATokenChangesNothingBeforeIt) {
 TEST_P(Conformance, RowsOfABatchDoNotMeet) {
   const auto tokens = random_tokens(*model_, 3, 19);
   const auto together = read(tokens);
-  for (int64_t row = 0; row < 3; ++row) EXPECT_LT(difference(read(tokens.narrow(0, row, 1))[0], together[row]), kExact);
+  for (int64_t row = 0; row < 3; ++row) EXPECT_LT(measured(read(tokens.narrow(0, row, 1))[0], together[row]), kExact);
 }
 
 TEST_P(Conformance, PaddingOnTheRightChangesNothing) {
@@ -179,13 +230,13 @@ TEST_P(Conformance, PaddingOnTheRightChangesNothing) {
   valid[1].narrow(0, 14, 7).fill_(false);
   const auto padded = model_->forward({.tokens = tokens, .valid = valid}, model_->model().initial_state(2));
   const auto alone = model_->forward({.tokens = tokens.narrow(0, 1, 1).narrow(1, 0, 14)}, model_->model().initial_state(1));
-  EXPECT_LT(difference(padded.logits[1].narrow(0, 0, 14), alone.logits[0]), kExact);
-  EXPECT_LT(difference(padded.logits[0], read(tokens)[0]), kExact);
+  EXPECT_LT(measured(padded.logits[1].narrow(0, 0, 14), alone.logits[0]), kExact);
+  EXPECT_LT(measured(padded.logits[0], read(tokens)[0]), kExact);
   const auto more = random_tokens(*model_, 1, 9, 5);
   auto row = padded.state.select(at::ones({1}, at::kLong));
   const auto after_padding = model_->forward({.tokens = more}, std::move(row));
   const auto after_alone = model_->forward({.tokens = more}, alone.state.clone());
-  EXPECT_LT(difference(after_padding.logits, after_alone.logits), kExact);
+  EXPECT_LT(measured(after_padding.logits, after_alone.logits), kExact);
 }
 
 TEST_P(Conformance, PackedDocumentsEqualSeparateDocuments) {
@@ -197,7 +248,7 @@ TEST_P(Conformance, PackedDocumentsEqualSeparateDocuments) {
   auto packed = model_->forward({.tokens = tokens, .document_ids = documents}, model_->model().initial_state(2));
   const auto expect_part = [&](int64_t row, int64_t begin, int64_t len) {
     const auto alone = read(tokens.narrow(0, row, 1).narrow(1, begin, len));
-    EXPECT_LT(difference(packed.logits[row].narrow(0, begin, len), alone[0]), kExact) << "row " << row << ", document at " << begin;
+    EXPECT_LT(measured(packed.logits[row].narrow(0, begin, len), alone[0]), kExact) << "row " << row << ", document at " << begin;
   };
   expect_part(0, 0, 11);
   expect_part(0, 11, 14);
@@ -207,7 +258,7 @@ TEST_P(Conformance, PackedDocumentsEqualSeparateDocuments) {
   EXPECT_EQ(packed.state.positions(), (std::vector<int64_t>{5, 14}));
   const auto more = random_tokens(*model_, 2, 12, 9);
   const auto continued = model_->forward({.tokens = more}, std::move(packed.state));
-  EXPECT_LT(difference(continued.logits[0], read(at::cat({tokens.narrow(1, 25, 5), more}, 1))[0].narrow(0, 5, 12)), kExact);
+  EXPECT_LT(measured(continued.logits[0], read(at::cat({tokens.narrow(1, 25, 5), more}, 1))[0].narrow(0, 5, 12)), kExact);
 }
 
 TEST_P(Conformance, ARestartedRowBeginsAnew) {
@@ -216,7 +267,7 @@ TEST_P(Conformance, ARestartedRowBeginsAnew) {
   state.restart_(at::tensor({1, 0}, at::kLong).to(at::kBool));
   const auto more = random_tokens(*model_, 2, 12, 4);
   const auto after = model_->forward({.tokens = more}, std::move(state));
-  EXPECT_LT(difference(after.logits[0], read(more)[0]), kExact);
+  EXPECT_LT(measured(after.logits[0], read(more)[0]), kExact);
   EXPECT_GT(difference(after.logits[1], read(more)[1]), 1e-6);
 }
 
@@ -261,7 +312,7 @@ TEST_P(Conformance, CheckpointedGradientsEqualPlainOnes) {
   const auto plain = gradients(false), checkpointed = gradients(true);
   for (const auto& [name, gradient] : plain) {
     ASSERT_EQ(gradient.defined(), checkpointed.at(name).defined()) << name;
-    if (gradient.defined()) EXPECT_LT(difference(gradient, checkpointed.at(name)), 1e-12) << name;
+    if (gradient.defined()) EXPECT_LT(measured(gradient, checkpointed.at(name)), 1e-12) << name;
   }
 }
 

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -93,6 +94,7 @@ TEST_F(LoadRun, KeepsTheLastOfAStepThatCameTwice) {
 {"kind":"train","step":2,"loss":1.5}
 {"kind":"train","step":3,"loss":1.25}
 {"kind":"eval","step":3,"file":"a","context":"carry","bits_per_byte":1}
+{"kind":"eval","step":3,"file":"a","context":"reset","bits_per_byte":4}
 {"kind":"sample","step":3,"prompt":"p","text":"new"}
 {"kind":"reference","name":"xz","file":"a","bits_per_byte":2}
 )");
@@ -101,11 +103,54 @@ TEST_F(LoadRun, KeepsTheLastOfAStepThatCameTwice) {
   EXPECT_THAT(losses, ElementsAre(Pair(1, 9), Pair(2, 1.5), Pair(3, 1.25)));
   ASSERT_EQ(run.evaluations.size(), 2u);
   EXPECT_EQ(run.evaluations[0].bits_per_byte, 1);
-  EXPECT_EQ(run.evaluations[1].bits_per_byte, 6);
+  EXPECT_EQ(run.evaluations[1].bits_per_byte, 4);
   ASSERT_EQ(run.samples.size(), 1u);
   EXPECT_EQ(run.samples[0].text, "new");
   ASSERT_EQ(run.references.size(), 1u);
   EXPECT_EQ(run.references[0].bits_per_byte, 2);
+}
+
+/// Steps 10 to 35, then what is given, and the steps that the run shows.
+class ResumedRun : public LoadRun {
+ protected:
+  report::Run resumed(const std::string& rest) {
+    std::string text;
+    for (int step = 10; step <= 35; step += 5) text += fmt::format("{{\"kind\":\"train\",\"step\":{},\"loss\":1}}\n", step);
+    text += R"({"kind":"eval","step":30,"file":"a","bits_per_byte":1}
+{"kind":"eval","step":36,"file":"a","bits_per_byte":1}
+{"kind":"sample","step":36,"prompt":"p","text":"void"}
+)";
+    return load(text + rest);
+  }
+
+  static std::vector<std::pair<int64_t, double>> losses(const report::Run& run) {
+    std::vector<std::pair<int64_t, double>> all;
+    for (const TrainPoint& point : run.train) all.emplace_back(point.step, point.loss);
+    return all;
+  }
+};
+
+TEST_F(ResumedRun, StepsThatWereMadeAgainReplaceAllThatCameAfterThem) {
+  const report::Run run = resumed(R"({"kind":"train","step":32,"loss":2}
+{"kind":"train","step":40,"loss":2}
+{"kind":"eval","step":40,"file":"a","bits_per_byte":2}
+)");
+  EXPECT_THAT(losses(run), ElementsAre(Pair(10, 1), Pair(15, 1), Pair(20, 1), Pair(25, 1), Pair(30, 1), Pair(32, 2), Pair(40, 2)));
+  ASSERT_EQ(run.evaluations.size(), 2u);
+  EXPECT_EQ(run.evaluations[0].step, 30);
+  EXPECT_EQ(run.evaluations[1].step, 40);
+  EXPECT_TRUE(run.samples.empty());
+}
+
+TEST_F(ResumedRun, ANoteOfTheStepItWasResumedAtVoidsTheLaterOnes) {
+  const report::Run run = resumed(R"({"kind":"note","resumed_step":30,"text":"resumed at step 30"}
+{"kind":"train","step":40,"loss":2}
+)");
+  EXPECT_THAT(losses(run), ElementsAre(Pair(10, 1), Pair(15, 1), Pair(20, 1), Pair(25, 1), Pair(30, 1), Pair(40, 2)));
+  ASSERT_EQ(run.evaluations.size(), 1u);
+  EXPECT_EQ(run.evaluations[0].step, 30);
+  EXPECT_TRUE(run.samples.empty());
+  EXPECT_THAT(run.notes, ElementsAre("resumed at step 30"));
 }
 
 TEST_F(LoadRun, TakesALastLineCutAnywhereAndSaysSo) {

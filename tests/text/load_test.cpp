@@ -122,6 +122,25 @@ TEST(LoadTokenizer, MalformedGpt2FilesAreRefusedByLineOrKey) {
   refuses("[]", "", "expected an object of tokens and ids");
   refuses("{}", "", "expected an object of tokens and ids");
   refuses("{", "", "encoder.json");
+  refuses(R"({"a": 0, "a": 1})", "", "expected each key once, got a duplicate");
+  refuses(R"({"a": 0} x)", "", "expected valid JSON");
+  refuses(R"({"a": 0.0})", "", "got 0.0");
+  refuses(R"({"": 1, "b": 1})", "", "expected every id once, got 1 twice");
+  refuses(R"({"\ud83d": 0})", "", "expected valid JSON");
+  refuses("{\"\xff\": 0}", "", "expected valid JSON");
+}
+
+TEST(LoadTokenizer, Gpt2FilesAreTheSameHoweverTheirJsonIsWritten) {
+  const TemporaryFolder folder;
+  const auto fingerprint = [&](const char* vocab) {
+    write_text(folder / "encoder.json", vocab);
+    write_text(folder / "vocab.bpe", "a b\n");
+    return load_tokenizer(folder.path())->fingerprint();
+  };
+  const std::string plain = fingerprint("{\"a\":0,\"b\":1,\"ab\":2,\"\xf0\x9f\x98\x80\":3}");
+  EXPECT_EQ(fingerprint("{\"ab\":2,\n \"\\ud83d\\ude00\" : 3 , \"b\":1, \"\\u0061\":0}\n"), plain);
+  EXPECT_EQ(fingerprint("{\"\xf0\x9f\x98\x80\":3,\"\\u0061\":0,\"b\":1,\"ab\":2}"), plain);
+  EXPECT_NE(fingerprint("{\"a\":0,\"b\":3,\"ab\":2,\"\xf0\x9f\x98\x80\":1}"), plain);
 }
 
 TEST(LoadTokenizer, TruncatedSentencePieceModelsAreRefusedOrWork) {

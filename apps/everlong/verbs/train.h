@@ -11,7 +11,7 @@ namespace everlong::app {
 struct TrainOptions {
   std::string config;
   std::vector<std::string> set;  ///< "dotted.key=value"
-  std::string out;               ///< run directory; empty = what the configuration says
+  std::string out;               ///< run directory; empty = runs/ and the name of the configuration, or the run that `config` belongs to
   bool resume = false;
   bool dry_run = false;
   bool json = false;

@@ -1,0 +1,148 @@
+// Rows that make sense, and errors; no assertion about speed.
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "everlong/base/error.h"
+#include "everlong/bench/ema_bench.h"
+#include "everlong/bench/measurement.h"
+#include "everlong/bench/model_bench.h"
+#include "everlong/bench/ops_bench.h"
+#include "everlong/tensor/torch.h"
+#include "tests/support/torch/models.h"
+
+namespace everlong::bench {
+namespace {
+
+/// Positive, finite numbers everywhere, the best time no longer than the median, and the same names of rates in all rows.
+void expect_sane(const std::vector<Measurement>& rows, const std::string& target) {
+  ASSERT_FALSE(rows.empty());
+  std::set<std::vector<std::string>> names;
+  for (const Measurement& row : rows) {
+    EXPECT_EQ(row.target, target);
+    EXPECT_GE(row.num_threads, 1);
+    EXPECT_LE(row.best_ms, row.median_ms);
+    std::vector<std::string> own;
+    for (const auto& [name, value] : row.rates) {
+      own.push_back(name);
+      EXPECT_TRUE(std::isfinite(value) && value > 0) << row.what << " " << row.dtype << " " << name << " " << value;
+    }
+    names.insert(own);
+  }
+  EXPECT_EQ(names.size(), 1u);
+}
+
+using Rows = std::vector<std::pair<std::string, std::string>>;
+
+Rows whats(const std::vector<Measurement>& rows) {
+  Rows found;
+  for (const Measurement& row : rows) found.emplace_back(row.what, row.dtype);
+  return found;
+}
+
+double rate(const Measurement& row, const std::string& name) {
+  for (const auto& [key, value] : row.rates)
+    if (key == name) return value;
+  ADD_FAILURE() << "no rate " << name;
+  return 0;
+}
+
+TEST(TimeCalls, CallsOnceToWarmUpAndThenAsOftenAsAsked) {
+  int calls = 0;
+  const Timing timing = time_calls([&] { ++calls; }, 5);
+  EXPECT_EQ(calls, 6);
+  EXPECT_GE(timing.best_ms, 0);
+  EXPECT_LE(timing.best_ms, timing.median_ms);
+  EXPECT_THROW(static_cast<void>(time_calls([] {}, 0)), InvalidArgument);
+}
+
+TEST(TimeCalls, TheMedianIsNotTheSlowest) {
+  int calls = 0;
+  const auto wait = [&] {  // of five calls after the first, one is slow
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(++calls == 4 ? 200 : 1);
+    while (std::chrono::steady_clock::now() < until) continue;
+  };
+  const Timing timing = time_calls(wait, 5);
+  EXPECT_GE(timing.best_ms, 1);
+  EXPECT_LT(timing.median_ms, 200);
+}
+
+TEST(PeakMemory, SeesWhatIsHeldMeanwhile) {
+  const PeakMemory peak;
+  const int64_t before = peak.bytes();
+  { const at::Tensor held = at::ones({64 << 20}, at::kByte); }
+  EXPECT_GE(peak.bytes(), std::max<int64_t>(before, 64 << 20));
+}
+
+TEST(OpsBench, EmaHasRowsForBothDtypesAndPasses) {
+  const auto rows = bench_ema({.seq_len = 64, .repeat = 2, .max_threads = 1});
+  expect_sane(rows, "ema");
+  const Rows found = whats(rows);
+  for (const char* dtype : {"f32", "bf16"})
+    for (const char* what : {"forward", "backward"})
+      EXPECT_EQ(std::count(found.begin(), found.end(), Rows::value_type(what, dtype)), 1) << what << " " << dtype;
+  for (const Measurement& row : bench_ema({.seq_len = 64, .dtype = at::kFloat, .repeat = 2, .max_threads = 1})) EXPECT_EQ(row.dtype, "f32");
+  EXPECT_THROW(static_cast<void>(measure_ema({.seq_len = 0, .rounds = 2})), InvalidArgument);
+}
+
+TEST(OpsBench, RatesFollowFromWorkAndTime) {
+  const auto rows = bench_attention({.seq_len = 32, .dtype = at::kFloat, .repeat = 2});
+  expect_sane(rows, "attention");
+  ASSERT_EQ(whats(rows), (Rows{{"forward", "f32"}, {"forward and backward", "f32"}}));
+  constexpr double kForward = 2.0 * 32 * 32 * (192 + 2304);
+  EXPECT_NEAR(rate(rows[0], "gflops") * rows[0].best_ms * 1e6 / kForward, 1, 1e-9);
+  const auto loss = bench_cross_entropy({.seq_len = 4, .dtype = at::kBFloat16, .repeat = 1});
+  expect_sane(loss, "cross-entropy");
+  ASSERT_EQ(whats(loss), (Rows{{"forward", "bf16"}, {"forward and backward", "bf16"}}));
+  EXPECT_NEAR(rate(loss[1], "gflops") * loss[1].best_ms * 1e6 / (3 * 2.0 * 4 * 768 * 50265), 1, 1e-9);
+}
+
+TEST(OpsBench, OtherDtypesAreRefusedBeforeAnythingIsTimed) {
+  const OpBenchOptions wide{.dtype = at::kDouble, .max_threads = 1};
+  EXPECT_THROW(static_cast<void>(bench_ema(wide)), Unsupported);
+  EXPECT_THROW(static_cast<void>(bench_attention(wide)), Unsupported);
+  EXPECT_THROW(static_cast<void>(bench_cross_entropy(wide)), Unsupported);
+}
+
+TEST(OpsBench, RoofsHaveOneRowAThreadCountAndNoTimes) {
+  const auto rows = bench_roofs({.max_threads = 1});
+  expect_sane(rows, "roofs");
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].best_ms, 0);
+}
+
+TEST(ModelBench, ATinyModelIsReadWrittenAndTrained) {
+  const auto model = testing::tiny_model(*models::find_architecture("mega").tiny_config(), at::kFloat);
+  const auto rows = bench_model("tiny", *model, {.batch_size = 2, .seq_len = 12, .decode_tokens = 3, .repeat = 2});
+  expect_sane(rows, "tiny");
+  ASSERT_EQ(whats(rows), (Rows{{"prefill", "f32"}, {"decode", "f32"}, {"train step", "f32"}}));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const double tokens = 2 * (i == 1 ? 3 : 12);
+    EXPECT_NEAR(rate(rows[i], "tokens_per_s") * rows[i].median_ms * 1e-3 / tokens, 1, 1e-9);
+    EXPECT_NEAR(rate(rows[i], "ms_per_token") * (tokens / 2) / rows[i].median_ms, 1, 1e-9);
+    EXPECT_GT(rate(rows[i], "peak_memory_bytes"), 1 << 20);
+  }
+}
+
+TEST(ModelBench, SizesBelowOneAreRefused) {
+  const auto model = testing::tiny_model(*models::find_architecture("mega").tiny_config(), at::kFloat);
+  for (const ModelBenchOptions& options : {ModelBenchOptions{.batch_size = 0}, {.seq_len = 0}, {.decode_tokens = 0}, {.seq_len = 4, .repeat = 0}})
+    EXPECT_THROW(static_cast<void>(bench_model("tiny", *model, options)), InvalidArgument);
+}
+
+TEST(ModelBench, AnUnknownPresetIsAnsweredWithTheKnownOnes) {
+  try {
+    static_cast<void>(model_of_preset("mega-smal", "ema, roofs"));
+    FAIL() << "there is no such preset";
+  } catch (const Unsupported& error) {
+    EXPECT_NE(std::string(error.what()).find("ema, roofs, "), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("mega-small"), std::string::npos) << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace everlong::bench
