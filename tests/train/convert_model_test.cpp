@@ -27,7 +27,7 @@ class ConvertModel : public ::testing::Test {
   static void save_model(const fs::path& folder, at::ScalarType dtype = at::kFloat) {
     fs::create_directories(folder);
     const auto config = models::find_architecture("mega").tiny_config();
-    models::save_causal_lm(folder, *testing::tiny_model(*config, dtype));
+    models::save_model(folder, *testing::tiny_model(*config, dtype));
   }
   static nlohmann::json config_of(const fs::path& folder) { return nlohmann::json::parse(testing::read_text(folder / "config.json")); }
   static checkpoint::TensorMap weights_of(const fs::path& folder) { return checkpoint::load_weights(folder).tensors; }

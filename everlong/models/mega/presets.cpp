@@ -35,7 +35,8 @@ const std::map<std::string, std::string>& presets() {
       {"mega-base-wikitext", encoder + "hidden_size=128 num_hidden_layers=4 intermediate_size=256 nffn_hidden_size=256 ema_projection_size=16 "
                                        "shared_representation_size=64 max_positions=2048 relative_positional_bias=rotary"},
       {"mega-small", causal + "hidden_size=256 num_hidden_layers=4 intermediate_size=512 nffn_hidden_size=512 shared_representation_size=64 chunk_size=256 "
-                              "dropout_prob=0 hidden_dropout_prob=0 attention_probs_dropout_prob=0 nffn_activation_dropout_prob=0 initializer_range=0.0625"},
+                              "dropout_prob=0 hidden_dropout_prob=0 attention_probs_dropout_prob=0 nffn_activation_dropout_prob=0 initializer_range=0.0625 "
+                              "add_lm_hidden_dense_layer=false"},
       {"mega-enwik8", causal + "hidden_size=512 num_hidden_layers=12 intermediate_size=1024 nffn_hidden_size=1024 shared_representation_size=128 "
                                "normalization_type=layernorm chunk_size=2048 truncation=8192 dropout_prob=0.1 hidden_dropout_prob=0 "
                                "attention_probs_dropout_prob=0 nffn_activation_dropout_prob=0"},
