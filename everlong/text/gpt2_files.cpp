@@ -9,13 +9,10 @@
 #include "everlong/io/excerpt.h"
 #include "everlong/io/json.h"
 #include "everlong/text/json_node.h"
-#include "everlong/text/special_roles.h"
 #include "everlong/text/string_table.h"
 
 namespace everlong::text {
 namespace {
-
-constexpr std::string_view kEndOfText = "<|endoftext|>";
 
 void read_vocabulary(std::string_view text, std::string_view name, BpeDefinition& definition, SpellingIds& ids) {
   const io::Json json = io::parse_json(text, name);
@@ -54,11 +51,12 @@ BpeMerge read_merge(std::string_view line, const FileLocation& location, const S
 
 }  // namespace
 
-BpeDefinition read_gpt2_files(std::string_view vocabulary, std::string_view vocabulary_name, std::string_view merges, std::string_view merges_name) {
+BpeDefinition read_gpt2_files(const Gpt2Files& files) {
   BpeDefinition definition = byte_level_definition();
   SpellingIds ids;
-  read_vocabulary(vocabulary, vocabulary_name, definition, ids);
-  FileLocation location{.file = std::string(merges_name), .offset = 0};
+  read_vocabulary(files.vocabulary, files.vocabulary_name, definition, ids);
+  FileLocation location{.file = files.merges_name, .offset = 0};
+  std::string_view merges = files.merges;
   while (!merges.empty()) {
     const size_t line_end = std::min(merges.find('\n'), merges.size());
     std::string_view line = merges.substr(0, line_end);
@@ -68,9 +66,7 @@ BpeDefinition read_gpt2_files(std::string_view vocabulary, std::string_view voca
     if (line.empty() || (location.offset == 1 && line.starts_with("#version"))) continue;
     definition.merges.push_back(read_merge(line, location, ids));
   }
-  if (const auto id = ids.find(kEndOfText)) definition.added_tokens.push_back({.id = *id, .content = std::string(kEndOfText), .special = true});
-  find_special_ids(
-      "", [&](std::string_view spelling) { return ids.find(spelling); }, definition);
+  add_special_tokens(files.beside, ids, definition);
   return definition;
 }
 
