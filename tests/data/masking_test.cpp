@@ -6,9 +6,9 @@
 
 #include <gtest/gtest.h>
 
-#include "everlong/base/error.h"
 #include "everlong/base/rng.h"
 #include "everlong/text/tokenizer.h"
+#include "tests/data/message.h"
 #include "tests/support/files.h"
 
 namespace everlong::data {
@@ -196,14 +196,7 @@ TEST(Masking, WordsOfRealTokenizersBeginWhereTheirSpellingSaysIt) {
 }
 
 TEST(Masking, WhatCannotBeMeantIsRefused) {
-  const auto says = [](const auto& action) {
-    try {
-      action();
-    } catch (const InvalidArgument& error) {
-      return std::string(error.what());
-    }
-    return std::string("nothing was thrown");
-  };
+  const auto says = [](const auto& action) { return message_of<InvalidArgument>(action); };
   for (const double ratio : {0.0, -1.0, 1.1, std::nan("")}) {
     EXPECT_NE(says([&] { Masking(roles(), {.ratio = ratio, .mask_id = kMask}); }).find("expected 0 < ratio <= 1"), std::string::npos);
   }
