@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -53,7 +54,7 @@ TEST(ListOps, TheGrammarHasTheSharesItShould) {
   // With free lengths a place above the last depth is an operator with probability value_share; at depth 2 of 2 there are digits only.
   const ListOpsOptions options{.max_depth = 2, .max_args = 10, .min_len = 1, .max_len = 100};
   std::array<double, 16> counts{};
-  std::array<double, 11> args{};
+  std::array<double, 100> args{};
   double operators = 0;
   constexpr int64_t kExamples = 20000;
   for (int64_t number = 0; number < kExamples; ++number) {
@@ -74,7 +75,8 @@ TEST(ListOps, TheGrammarHasTheSharesItShould) {
   // Chi-square at p = 0.001.
   expect_uniform(counts.begin() + 1, counts.begin() + 5, 16.3);
   expect_uniform(counts.begin() + 6, counts.end(), 27.9);
-  expect_uniform(args.begin() + 2, args.end(), 26.2);
+  expect_uniform(args.begin() + 2, args.begin() + 11, 26.2);
+  EXPECT_EQ(std::accumulate(args.begin() + 11, args.end(), args[0] + args[1]), 0);
   EXPECT_EQ(counts[0], 0);
 }
 
