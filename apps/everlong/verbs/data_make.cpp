@@ -24,6 +24,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int64_t kExamplesBetweenUpdates = 256;  ///< a fraction of a second; what is done sooner needs no progress
+
 void declare_common(Syntax& verb, DataMakeOptions& options, const char* out_doc) {
   verb.value("-o,--out", options.out, Kind::path, out_doc).required();
   verb.integer("-n,--count", options.count, {.min = 1, .max = std::numeric_limits<int32_t>::max()}, "Examples to make").required();
@@ -40,7 +42,7 @@ std::vector<int64_t> make_all(const DataMakeOptions& options, size_t num_classes
   for (int64_t i = 0; i < options.count; ++i) {
     if (interrupt.requested()) throw Interrupted{};  // what was written so far is removed on the way out
     ++classes[static_cast<size_t>(make(options.first + i))];
-    progress.update({.step = i + 1, .total_steps = options.count});
+    if ((i + 1) % kExamplesBetweenUpdates == 0) progress.update({.step = i + 1, .total_steps = options.count});
   }
   return classes;
 }
