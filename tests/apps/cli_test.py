@@ -5,6 +5,7 @@ EVERLONG_PROGRAM is the program; EVERLONG_FOREIGN_MODULE a compute module of ano
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -524,11 +525,11 @@ class PackedCorpus(WithFolder):
         words = ["data", "make", "listops", "--seed", "3", "--min-len", "5", "--max-len", "60"]
         report = json.loads(self.ask(*words, "--count", "20", "--out", self.path("new/a.tsv"), "--json"))
         self.assertEqual((report["kind"], report["count"], sum(report["classes"])), ("listops", 20, 20))
-        lines = open(self.path("new/a.tsv"), encoding="utf-8").read().splitlines()
+        lines = pathlib.Path(self.path("new/a.tsv")).read_text(encoding="utf-8").splitlines()
         self.assertEqual(lines[0], "Source\tTarget")
         self.assertEqual(len(lines), 21)
         self.ask(*words, "--count", "5", "--first", "15", "--out", self.path("b.jsonl"))
-        rows = [json.loads(line) for line in open(self.path("b.jsonl"), encoding="utf-8")]
+        rows = [json.loads(line) for line in pathlib.Path(self.path("b.jsonl")).read_text(encoding="utf-8").splitlines()]
         self.assertEqual([f"{row['text']}\t{row['label']}" for row in rows], lines[16:])
         self.refuse(*words, "--count", "5", "--out", self.path("b.csv"), says=".tsv or .jsonl")
         self.refuse(*words, "--count", "5", "--out", self.path("x.tsv"), "--max-depth", "2", "--max-args", "2", says="widen the lengths")
@@ -538,8 +539,8 @@ class PackedCorpus(WithFolder):
     def test_pathfinder_is_drawn_into_idx_files(self):
         text = self.ask("data", "make", "pathfinder", "--count", "30", "--out", self.path("pf/train"))
         self.assertIn("train: 30 examples in 2 classes of ", text)
-        images = open(self.path("pf/train-images-idx3-ubyte"), "rb").read()
-        labels = open(self.path("pf/train-labels-idx1-ubyte"), "rb").read()
+        images = pathlib.Path(self.path("pf/train-images-idx3-ubyte")).read_bytes()
+        labels = pathlib.Path(self.path("pf/train-labels-idx1-ubyte")).read_bytes()
         self.assertEqual(struct.unpack(">4I", images[:16]), (0x803, 30, 32, 32))
         self.assertEqual((len(images), len(labels)), (16 + 30 * 32 * 32, 8 + 30))
         self.assertEqual(set(labels[8:]), {0, 1})

@@ -45,7 +45,9 @@ TEST(ExampleOrder, AnEpochHasEveryExampleOnce) {
         for (int64_t i = 0; i < order.batches_per_epoch(); ++i) {
           EXPECT_EQ(order.position().epoch, epoch);
           const auto batch = order.next();
-          if (drop_last) EXPECT_EQ(batch.size(), 10u);
+          if (drop_last) {
+            EXPECT_EQ(batch.size(), 10u);
+          }
           seen.insert(batch.begin(), batch.end());
         }
         EXPECT_EQ(seen.size(), drop_last ? 100u : 103u);
