@@ -79,8 +79,10 @@ void Command::declare() {
   p.add(declare_eval(program, p.eval), [&p] { return compute(p.globals).run_eval(p.eval); });
   p.add(declare_generate(program, p.generate), [&p] { return compute(p.globals).run_generate(p.generate); });
   p.add(declare_tokenize(program, p.tokenize), [&p] { return run_tokenize(p.tokenize); });
-  p.add(declare_data(program, p.data),
-        [&p] { return p.data.action == DataAction::info ? run_data_info(p.data) : compute(p.globals).run_data_pack(p.data); });
+  p.add(declare_data(program, p.data), [&p] {
+    if (p.data.action == DataAction::make) return run_data_make(p.data.make);
+    return p.data.action == DataAction::info ? run_data_info(p.data) : compute(p.globals).run_data_pack(p.data);
+  });
   p.add(declare_inspect(program, p.inspect), [&p] { return run_inspect(p.inspect); });
   p.add(declare_state(program, p.state),
         [&p] { return p.state.action == StateAction::info ? run_state_info(p.state) : compute(p.globals).run_state_diff(p.state); });

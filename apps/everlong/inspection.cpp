@@ -204,7 +204,7 @@ void describe_run(const fs::path& folder, Json& finding) {
 Json inspect_tokenizer(const text::Tokenizer& tokenizer) {
   const text::SpecialIds ids = tokenizer.special_ids();
   Json special = Json::object();
-  for (const auto& [role, id] : {std::pair{"bos", ids.bos}, {"eos", ids.eos}, {"pad", ids.pad}, {"unk", ids.unk}})
+  for (const auto& [role, id] : {std::pair{"bos", ids.bos}, {"eos", ids.eos}, {"pad", ids.pad}, {"unk", ids.unk}, {"mask", ids.mask}})
     if (id) special[role] = *id;
   return {
       {"tokenizer", tokenizer.kind()}, {"vocab_size", tokenizer.vocab_size()}, {"fingerprint", tokenizer.fingerprint()}, {"special_ids", special}};

@@ -75,6 +75,7 @@ struct DecoderStep {
 /// The ids that the post-processor puts around a text.
 struct TextTemplate {
   std::vector<int32_t> before, after;
+  bool pair_ends_twice = false;  ///< between two texts stand after and after, as RoBERTa has it, not after and before
 };
 
 struct BpeDefinition {

@@ -15,13 +15,10 @@
 #include "everlong/io/excerpt.h"
 #include "everlong/io/json.h"
 #include "everlong/text/json_node.h"
-#include "everlong/text/special_roles.h"
 #include "everlong/text/string_table.h"
 
 namespace everlong::text {
 namespace {
-
-constexpr std::string_view kEndOfText = "<|endoftext|>";
 
 /// The entries in the order of the file, read at a pass. Nothing where that takes more than a flat object of unsigned numbers: then the thorough
 /// reader has to say what is wrong, if anything is.
@@ -101,12 +98,13 @@ BpeMerge read_merge(std::string_view line, const FileLocation& location, const S
 
 }  // namespace
 
-BpeDefinition read_gpt2_files(std::string_view vocabulary, std::string_view vocabulary_name, std::string_view merges, std::string_view merges_name) {
+BpeDefinition read_gpt2_files(const Gpt2Files& files) {
   BpeDefinition definition = byte_level_definition();
   SpellingIds ids;
-  read_vocabulary(vocabulary, vocabulary_name, definition, ids);
+  read_vocabulary(files.vocabulary, files.vocabulary_name, definition, ids);
   definition.merges.reserve(definition.vocabulary.size());
-  FileLocation location{.file = std::string(merges_name), .offset = 0};
+  FileLocation location{.file = files.merges_name, .offset = 0};
+  std::string_view merges = files.merges;
   std::string joined;
   while (!merges.empty()) {
     const size_t line_end = std::min(merges.find('\n'), merges.size());
@@ -117,9 +115,7 @@ BpeDefinition read_gpt2_files(std::string_view vocabulary, std::string_view voca
     if (line.empty() || (location.offset == 1 && line.starts_with("#version"))) continue;
     definition.merges.push_back(read_merge(line, location, ids, joined));
   }
-  if (const auto id = ids.find(kEndOfText)) definition.added_tokens.push_back({.id = *id, .content = std::string(kEndOfText), .special = true});
-  find_special_ids(
-      "", [&](std::string_view spelling) { return ids.find(spelling); }, definition);
+  add_special_tokens(files.beside, ids, definition);
   return definition;
 }
 

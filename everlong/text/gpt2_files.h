@@ -1,15 +1,23 @@
 #pragma once
 // GPT-2's vocabulary as two files: names with ids, and merges in lines.
 
-#include <string_view>
+#include <string>
 
 #include "everlong/text/bpe_definition.h"
+#include "everlong/text/special_roles.h"
 
 namespace everlong::text {
 
-/// Reads encoder.json (or vocab.json) and vocab.bpe (or merges.txt). <|endoftext|>, where the vocabulary has it, is special, begins and ends texts.
+/// The texts of the files, and their names for messages.
+struct Gpt2Files {
+  std::string vocabulary, vocabulary_name;
+  std::string merges, merges_name;
+  SpecialTokenFiles beside = {};
+};
+
+/// Reads encoder.json (or vocab.json) and vocab.bpe (or merges.txt). <|endoftext|>, where the vocabulary has it, is special, begins and ends texts;
+/// other special tokens are those of add_special_tokens().
 /// Errors   FormatError naming file and line or key
-[[nodiscard]] BpeDefinition read_gpt2_files(std::string_view vocabulary, std::string_view vocabulary_name, std::string_view merges,
-                                            std::string_view merges_name);
+[[nodiscard]] BpeDefinition read_gpt2_files(const Gpt2Files& files);
 
 }  // namespace everlong::text

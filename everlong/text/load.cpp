@@ -46,6 +46,24 @@ std::unique_ptr<Tokenizer> load_tokenizer_json(const fs::path& path) {
   return make_bpe_tokenizer(read_tokenizer_json(io::read_text_file(path), name, has_config ? io::read_text_file(config) : std::string()), name);
 }
 
+std::unique_ptr<Tokenizer> load_gpt2_files(const Found& found) {
+  Gpt2Files files{.vocabulary = io::read_text_file(found.first),
+                  .vocabulary_name = found.first.string(),
+                  .merges = io::read_text_file(found.second),
+                  .merges_name = found.second.string()};
+  if (found.form == Form::gpt2_hugging_face) {
+    const auto beside = [&](const char* name) {
+      const fs::path path = found.first.parent_path() / name;
+      return fs::is_regular_file(path) ? io::read_text_file(path) : std::string();
+    };
+    files.beside = {.config = beside("config.json"),
+                    .tokenizer_config = beside("tokenizer_config.json"),
+                    .special_tokens_map = beside("special_tokens_map.json"),
+                    .added_tokens = beside("added_tokens.json")};
+  }
+  return make_bpe_tokenizer(read_gpt2_files(files), files.vocabulary_name);
+}
+
 std::unique_ptr<Tokenizer> load_found(const Found& found) {
   switch (found.form) {
     case Form::bytes:
@@ -56,9 +74,7 @@ std::unique_ptr<Tokenizer> load_found(const Found& found) {
       return make_sentencepiece_tokenizer(io::read_text_file(found.first), found.first.string());
     case Form::gpt2_openai:
     case Form::gpt2_hugging_face:
-      return make_bpe_tokenizer(
-          read_gpt2_files(io::read_text_file(found.first), found.first.string(), io::read_text_file(found.second), found.second.string()),
-          found.first.string());
+      return load_gpt2_files(found);
   }
   return nullptr;
 }

@@ -46,6 +46,7 @@ void find_special_ids(std::string_view config, const std::function<std::optional
   ids.eos = named("eos_token", eos);
   ids.pad = named("pad_token", well_known(definition, {"<pad>", "[PAD]", "<|pad|>", "<|padding|>"}));
   ids.unk = named("unk_token", definition.unk_token ? id_of(*definition.unk_token) : well_known(definition, {"<unk>", "[UNK]"}));
+  ids.mask = named("mask_token", well_known(definition, {"<mask>", "[MASK]"}));
 }
 
 }  // namespace everlong::text

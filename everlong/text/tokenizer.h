@@ -14,7 +14,7 @@ namespace everlong::text {
 
 /// Ids with a role; absent where the tokenizer has no such token.
 struct SpecialIds {
-  std::optional<int32_t> bos, eos, pad, unk;
+  std::optional<int32_t> bos = {}, eos = {}, pad = {}, unk = {}, mask = {};
 
   friend bool operator==(const SpecialIds&, const SpecialIds&) = default;
 };
@@ -85,7 +85,8 @@ class Tokenizer {
 ///   everlong_tokenizer.json            bytes
 ///   tokenizer.json                     Hugging Face, the BPE family (docs/tokenizers.md); tokenizer_config.json beside it names the special tokens
 ///   vocab.bpe + encoder.json           GPT-2 as OpenAI released it; either file may be named
-///   vocab.json + merges.txt            GPT-2 as Hugging Face names it
+///   vocab.json + merges.txt            GPT-2, RoBERTa and BART as Hugging Face names them; config.json, tokenizer_config.json,
+///                                      special_tokens_map.json and added_tokens.json beside them name the special tokens
 ///   *.model                            SentencePiece
 /// In a folder tokenizer.json goes before the other forms that describe the same tokenizer; of the rest only one may be there.
 /// Errors   IoError if nothing is there; InvalidArgument if no form or more than one is recognised; FormatError; Unsupported

@@ -169,6 +169,23 @@ std::vector<int32_t> template_ids(const JsonNode& post_processor, const JsonNode
   return ids;
 }
 
+/// True if the tokens between the two texts of a pair are those after a text, twice.
+bool pair_ends_twice(const JsonNode& node, const JsonNode& pair, const TextTemplate& around, size_t id_limit) {
+  std::vector<int32_t> between;
+  int sequences = 0;
+  for (const JsonNode& item : pair.elements()) {
+    if (item.optional_member("Sequence")) {
+      ++sequences;
+    } else if (sequences == 1) {
+      for (const int32_t id : template_ids(node, item, id_limit)) between.push_back(id);
+      if (between.size() > 2 * kMaxSteps) item.not_supported(fmt::format("at most {} special tokens", 2 * kMaxSteps), "more");
+    }
+  }
+  std::vector<int32_t> twice = around.after;
+  twice.insert(twice.end(), around.after.begin(), around.after.end());
+  return sequences == 2 && !twice.empty() && around.before != around.after && between == twice;
+}
+
 TextTemplate read_template(const JsonNode& node, size_t id_limit) {
   node.allow_only({"type", "single", "pair", "special_tokens"});
   TextTemplate around;
@@ -185,7 +202,20 @@ TextTemplate read_template(const JsonNode& node, size_t id_limit) {
     if (list.size() > kMaxSteps) item.not_supported(fmt::format("at most {} special tokens", kMaxSteps), "more");
   }
   if (sequences != 1) single.refuse("the sequence A once", std::to_string(sequences) + " times");
+  if (const auto pair = node.optional_member("pair")) around.pair_ends_twice = pair_ends_twice(node, *pair, around, id_limit);
   return around;
+}
+
+/// What RoBERTa and BART put around: cls in front, sep behind, and twice between two texts.
+TextTemplate read_roberta_processing(const JsonNode& node, size_t id_limit) {
+  node.allow_only({"type", "sep", "cls", "trim_offsets", "add_prefix_space"});
+  const auto id_of = [&](const char* key) {
+    const JsonNode member = node.member(key);
+    const auto parts = member.elements();
+    if (parts.size() != 2) member.refuse("a token and its id", fmt::format("a list of {}", parts.size()));
+    return static_cast<int32_t>(parts[1].integer(0, static_cast<int64_t>(id_limit) - 1));
+  };
+  return {.before = {id_of("cls")}, .after = {id_of("sep")}, .pair_ends_twice = true};
 }
 
 }  // namespace
@@ -230,10 +260,10 @@ std::optional<TextTemplate> read_post_processor(const std::optional<JsonNode>& n
   for_each_step(*node, "processors", count, [&](const JsonNode& step) {
     const std::string type = step.type();
     if (type == "ByteLevel") return;  // it changes offsets, which are not offered, and no ids
-    if (type != "TemplateProcessing")
-      step.not_supported("a post-processor of type Sequence, ByteLevel or TemplateProcessing", fmt::format("'{}'", type));
+    if (type != "TemplateProcessing" && type != "RobertaProcessing")
+      step.not_supported("a post-processor of type Sequence, ByteLevel, TemplateProcessing or RobertaProcessing", fmt::format("'{}'", type));
     if (around) step.not_supported("one TemplateProcessing", "two");
-    around = read_template(step, id_limit);
+    around = type == "TemplateProcessing" ? read_template(step, id_limit) : read_roberta_processing(step, id_limit);
   });
   return around;
 }

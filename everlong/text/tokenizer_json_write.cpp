@@ -119,7 +119,13 @@ Json template_json(const TextTemplate& around, const std::vector<std::string_vie
   append_text(single, "A", 0);
   Json pair = Json::array();
   append_text(pair, "A", 0);
-  append_text(pair, "B", 1);
+  if (around.pair_ends_twice) {
+    append(pair, around.after, 1);
+    pair.push_back({{"Sequence", {{"id", "B"}, {"type_id", 1}}}});
+    append(pair, around.after, 1);
+  } else {
+    append_text(pair, "B", 1);
+  }
   return {{"type", "TemplateProcessing"}, {"single", std::move(single)}, {"pair", std::move(pair)}, {"special_tokens", std::move(special_tokens)}};
 }
 
@@ -189,6 +195,7 @@ void save_tokenizer_json(const BpeDefinition& definition, const std::filesystem:
   name("eos_token", definition.special_ids.eos);
   name("pad_token", definition.special_ids.pad);
   name("unk_token", definition.special_ids.unk);
+  if (definition.special_ids.mask) name("mask_token", definition.special_ids.mask);
   io::atomic_write_text(folder / "tokenizer_config.json", config.dump(2) + "\n");
   io::atomic_write_text(folder / "tokenizer.json", write_tokenizer_json(definition));
 }

@@ -6,6 +6,7 @@ EVERLONG_PROGRAM is the program; EVERLONG_FOREIGN_MODULE a compute module of ano
 import glob
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -68,7 +69,7 @@ class Help(unittest.TestCase):
             self.assertRegex(out, rf"\n  {verb} ")
 
     def test_every_verb_has_help(self):
-        for words in [[verb] for verb in VERBS] + [["tokenize", "encode"], ["data", "pack"], ["state", "diff"]]:
+        for words in [[verb] for verb in VERBS] + [["tokenize", "encode"], ["data", "pack"], ["data", "make", "listops"], ["state", "diff"]]:
             status, out, err = run(*words, "--help")
             self.assertEqual((status, err), (0, ""), words)
             self.assertIn("Usage: everlong " + " ".join(words), out)
@@ -547,6 +548,33 @@ class PackedCorpus(WithFolder):
         self.assertEqual(os.listdir(self.path("out")), [])
         self.refuse("data", "pack", self.path("a.pdf", TEXT), "-t", "bytes", "-o", self.path("out/x"), says="a.pdf")
         self.refuse("data", "pack", self.path("a.txt"), "-t", "bytes", "-o", self.path("out/x"), "--end-of-document", says="an end token")
+
+    def test_listops_are_made_as_tsv_and_jsonl(self):
+        words = ["data", "make", "listops", "--seed", "3", "--min-len", "5", "--max-len", "60"]
+        report = json.loads(self.ask(*words, "--count", "20", "--out", self.path("new/a.tsv"), "--json"))
+        self.assertEqual((report["kind"], report["count"], sum(report["classes"])), ("listops", 20, 20))
+        lines = pathlib.Path(self.path("new/a.tsv")).read_text(encoding="utf-8").splitlines()
+        self.assertEqual(lines[0], "Source\tTarget")
+        self.assertEqual(len(lines), 21)
+        self.ask(*words, "--count", "5", "--first", "15", "--out", self.path("b.jsonl"))
+        rows = [json.loads(line) for line in pathlib.Path(self.path("b.jsonl")).read_text(encoding="utf-8").splitlines()]
+        self.assertEqual([f"{row['text']}\t{row['label']}" for row in rows], lines[16:])
+        self.refuse(*words, "--count", "5", "--out", self.path("b.csv"), says=".tsv or .jsonl")
+        self.refuse(*words, "--count", "5", "--out", self.path("x.tsv"), "--max-depth", "2", "--max-args", "2", says="widen the lengths")
+        self.assertEqual(sorted(os.listdir(self.path("new"))), ["a.tsv"])
+        self.assertFalse(os.path.exists(self.path("x.tsv")))
+
+    def test_pathfinder_is_drawn_into_idx_files(self):
+        text = self.ask("data", "make", "pathfinder", "--count", "30", "--out", self.path("pf/train"))
+        self.assertIn("train: 30 examples in 2 classes of ", text)
+        images = pathlib.Path(self.path("pf/train-images-idx3-ubyte")).read_bytes()
+        labels = pathlib.Path(self.path("pf/train-labels-idx1-ubyte")).read_bytes()
+        self.assertEqual(struct.unpack(">4I", images[:16]), (0x803, 30, 32, 32))
+        self.assertEqual((len(images), len(labels)), (16 + 30 * 32 * 32, 8 + 30))
+        self.assertEqual(set(labels[8:]), {0, 1})
+        self.assertEqual(len(os.listdir(self.path("pf"))), 2)
+        self.refuse("data", "make", "pathfinder", "--count", "1", "--dashes", "900", "--out", self.path("pf/x"), says="draw fewer or shorter curves")
+        self.assertEqual(len(os.listdir(self.path("pf"))), 2)
 
 
 @unittest.skipUnless(HAS_MODULE, "built without torch")

@@ -8,8 +8,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "everlong/base/error.h"
 #include "everlong/data/corpus.h"
+#include "tests/data/message.h"
 
 namespace everlong::data {
 
@@ -39,21 +39,6 @@ inline std::vector<int64_t> tokens_of(const Corpus& corpus, int64_t document) {
   std::vector<int64_t> tokens(static_cast<size_t>(corpus.document_len(document)));
   corpus.copy_tokens(corpus.document_begin(document), tokens);
   return tokens;
-}
-
-/// Message of the `E` that `action` throws, with `folder` cut out of it so that it can be compared.
-template <class E>
-std::string message_of(const auto& action, const std::string& folder = {}) {
-  try {
-    action();
-  } catch (const E& error) {
-    std::string text = error.what();
-    for (size_t at; !folder.empty() && (at = text.find(folder)) != std::string::npos;) text.erase(at, folder.size());
-    return text;
-  } catch (const std::exception& error) {
-    return std::string("another kind of exception: ") + error.what();
-  }
-  return "nothing was thrown";
 }
 
 }  // namespace everlong::data

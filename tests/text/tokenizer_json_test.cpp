@@ -59,7 +59,7 @@ TEST(TokenizerJson, TypesOutsideTheSubsetAreNamed) {
                               set("normalizer", {{"type", "BertNormalizer"}}));
   expect_refused<Unsupported>("got 'Whitespace'", set("pre_tokenizer", {{"type", "Whitespace"}}));
   expect_refused<Unsupported>("got 'CTC'", set("decoder", {{"type", "CTC"}}));
-  expect_refused<Unsupported>("[t.json, post_processor] expected a post-processor", set("post_processor", {{"type", "RobertaProcessing"}}));
+  expect_refused<Unsupported>("[t.json, post_processor] expected a post-processor", set("post_processor", {{"type", "BertProcessing"}}));
   expect_refused<Unsupported>("[t.json, decoder] expected a decoder, got null", set("decoder", nullptr));
   expect_refused<Unsupported>("[t.json, truncation] expected null", set("truncation", {{"max_length", 5}}));
   expect_refused<Unsupported>("[t.json, padding] expected null", set("padding", {{"pad_id", 5}}));

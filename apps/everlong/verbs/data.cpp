@@ -15,7 +15,7 @@ constexpr std::array<std::pair<std::string_view, CorpusFormat>, 2> kFormats{
 }  // namespace
 
 Syntax declare_data(Syntax& program, DataOptions& options) {
-  Syntax group = program.verb("data", "Pack text into token corpora and look at them");
+  Syntax group = program.verb("data", "Pack text into token corpora, look at them, make examples of tasks");
   Syntax pack = group.verb("pack", "Tokenize text and JSONL files into one corpus");
   pack.values("FILE", options.files, Kind::file, "Text (.txt) or JSONL (.jsonl) files, also with .zst or .gz after it").required();
   pack.value("-t,--tokenizer", options.tokenizer, Kind::path, "Tokenizer: bytes, a tokenizer file, or a directory that holds one").required();
@@ -30,6 +30,7 @@ Syntax declare_data(Syntax& program, DataOptions& options) {
   info.value("PATH", options.path, Kind::path, "Packed corpus, or its prefix").required();
   info.json(options.json);
   info.on_chosen([&options] { options.action = DataAction::info; });
+  declare_data_make(group, options.make, [&options] { options.action = DataAction::make; });
   return group.require_verb();
 }
 

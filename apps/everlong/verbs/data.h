@@ -1,15 +1,16 @@
 #pragma once
-// everlong data pack|info: options, their declaration, and what runs without torch.
+// everlong data pack|info|make: options, their declaration, and what runs without torch.
 
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "apps/everlong/syntax.h"
+#include "apps/everlong/verbs/data_make.h"
 
 namespace everlong::app {
 
-enum class DataAction { pack, info };
+enum class DataAction { pack, info, make };
 enum class CorpusFormat { megatron, nanogpt };
 
 struct DataOptions {
@@ -21,6 +22,7 @@ struct DataOptions {
   std::optional<std::string> separator;  ///< pack: line between documents of a text file
   bool end_of_document = false;          ///< pack: the end token after each
   std::string path;                      ///< info
+  DataMakeOptions make;                  ///< make
   bool json = false;
 };
 
