@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 #include <set>
 
 #include <zlib.h>
@@ -206,7 +205,10 @@ void check_places(const ZipBytes& file, std::vector<Placed>& entries) {
 
 }  // namespace
 
-bool looks_like_zip(std::span<const std::byte> file) { return file.size() >= 2 && file[0] == std::byte{'P'} && file[1] == std::byte{'K'}; }
+bool looks_like_zip(std::span<const std::byte> file) {
+  constexpr std::string_view kFirst = "PK\x03\x04";
+  return file.size() >= kFirst.size() && std::memcmp(file.data(), kFirst.data(), kFirst.size()) == 0;
+}
 
 std::vector<ZipEntry> parse_zip(std::span<const std::byte> bytes, std::string_view file_name) {
   const ZipBytes file(bytes, file_name);

@@ -20,7 +20,7 @@ struct ZipEntry {
   uint32_t crc32 = 0;  ///< 0 where the writer left it out
 };
 
-/// True if the bytes begin as a zip archive does.
+/// True if the bytes begin as a zip archive with entries does.
 [[nodiscard]] bool looks_like_zip(std::span<const std::byte> file);
 
 /// Reads the directory of an archive; `file_name` is for messages.

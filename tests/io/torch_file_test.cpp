@@ -1,5 +1,7 @@
 #include "everlong/io/torch_file.h"
 
+#include <cstdlib>
+
 #include <gtest/gtest.h>
 
 #include "everlong/io/safetensors.h"
@@ -159,6 +161,7 @@ TEST(WriteTorchFile, WhatIsReadAndWrittenReadsAsBefore) {
     write_torch_file(folder / "again.pt", file.value(), storages);
     EXPECT_EQ(described(TorchFile::open(folder / "again.pt")), described(file)) << name;
     const std::string first = read_text(folder / "again.pt");
+    if (const char* kept = std::getenv("EVERLONG_WRITTEN_TORCH_FILES")) write_text(std::filesystem::path(kept) / name, first);
     write_torch_file(folder / "again.pt", file.value(), storages);
     EXPECT_EQ(read_text(folder / "again.pt"), first) << name;
   }
