@@ -1,67 +1,78 @@
 #include "everlong/checkpoint/tensor_file.h"
 
-#include <array>
 #include <cstring>
 #include <utility>
 
 #include "everlong/base/error.h"
+#include "everlong/checkpoint/dtypes.h"
+#include "everlong/checkpoint/torch_tensors.h"
+#include "everlong/io/excerpt.h"
 #include "everlong/io/safetensors.h"
 #include "everlong/io/safetensors_set.h"
+#include "everlong/io/weight_map.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::checkpoint {
 namespace {
 
-constexpr std::array<std::pair<io::Dtype, at::ScalarType>, 13> kDtypes{{{io::Dtype::F64, at::kDouble},
-                                                                        {io::Dtype::F32, at::kFloat},
-                                                                        {io::Dtype::F16, at::kHalf},
-                                                                        {io::Dtype::BF16, at::kBFloat16},
-                                                                        {io::Dtype::I64, at::kLong},
-                                                                        {io::Dtype::I32, at::kInt},
-                                                                        {io::Dtype::I16, at::kShort},
-                                                                        {io::Dtype::I8, at::kChar},
-                                                                        {io::Dtype::U8, at::kByte},
-                                                                        {io::Dtype::U16, at::kUInt16},
-                                                                        {io::Dtype::U32, at::kUInt32},
-                                                                        {io::Dtype::U64, at::kUInt64},
-                                                                        {io::Dtype::BOOL, at::kBool}}};
-
-at::ScalarType torch_dtype(const io::TensorEntry& entry, const std::filesystem::path& path) {
-  for (const auto& pair : kDtypes)
-    if (pair.first == entry.dtype) return pair.second;
-  throw Unsupported({.where = path.string(),
-                     .expected = "tensors of F64, F32, F16, BF16, integers or BOOL",
-                     .got = entry.name + " of dtype " + std::string(io::to_string(entry.dtype)),
-                     .hint = "convert it to BF16 with the tool that wrote it"});
-}
-
-io::Dtype file_dtype(const std::string& name, at::ScalarType dtype) {
-  for (const auto& pair : kDtypes)
-    if (pair.second == dtype) return pair.first;
-  throw InvalidArgument({.where = name, .expected = "a dtype that safetensors can name", .got = c10::toString(dtype)});
-}
-
 at::Tensor copy_out(const io::SafetensorsFile& file, const io::TensorEntry& entry) {
-  at::Tensor tensor = at::empty(entry.shape, torch_dtype(entry, file.path()));
+  at::Tensor tensor = at::empty(entry.shape, torch_dtype(entry.dtype, entry.name, file.path().string()));
   const auto bytes = file.bytes(entry);
   if (!bytes.empty()) std::memcpy(tensor.mutable_data_ptr(), bytes.data(), bytes.size());
   return tensor;
 }
 
-}  // namespace
-
-TensorFile load_tensors(const std::filesystem::path& path) {
+TensorFile load_safetensors(const std::filesystem::path& path) {
   const auto file = io::SafetensorsFile::open(path);
-  TensorFile loaded{.tensors = {}, .metadata = file.metadata()};
+  TensorFile loaded{.tensors = {}, .metadata = file.metadata(), .path = path};
   for (const io::TensorEntry& entry : file.tensors()) loaded.tensors.emplace(entry.name, copy_out(file, entry));
   return loaded;
 }
 
-TensorFile load_weights(const std::filesystem::path& folder) {
-  const auto set = io::SafetensorsSet::open(folder);
-  TensorFile loaded;
+bool is_torch_file(const std::filesystem::path& path) {
+  return path.extension() != ".safetensors" && io::looks_like_torch_file(io::MappedFile(path).bytes());
+}
+
+TensorFile load_torch_shards(const std::filesystem::path& index) {
+  const io::WeightMap weight_map = io::read_weight_map(index, ".bin");
+  TensorFile loaded{.tensors = {}, .metadata = {}, .path = index};
+  for (const std::string& name : io::shards_of(weight_map)) {
+    const auto file = io::TorchFile::open(index.parent_path() / name);
+    TensorFile shard = read_state_dict(file);
+    std::vector<io::ShardTensor> tensors;
+    for (const auto& entry : shard.tensors) tensors.push_back({.name = entry.first});
+    io::check_shard(file.path(), tensors, weight_map, index);
+    loaded.tensors.merge(shard.tensors);
+    loaded.skipped.insert(loaded.skipped.end(), shard.skipped.begin(), shard.skipped.end());
+  }
+  return loaded;
+}
+
+TensorFile load_safetensors_shards(const std::filesystem::path& index) {
+  const auto set = io::SafetensorsSet::open(index);
+  TensorFile loaded{.tensors = {}, .metadata = {}, .path = index};
   for (const auto& [name, place] : set.tensors()) loaded.tensors.emplace(name, copy_out(*place.file, *place.tensor));
   return loaded;
+}
+
+}  // namespace
+
+TensorFile load_tensors(const std::filesystem::path& path) {
+  return is_torch_file(path) ? read_state_dict(io::TorchFile::open(path)) : load_safetensors(path);
+}
+
+std::filesystem::path find_weights(const std::filesystem::path& folder) {
+  if (!std::filesystem::is_directory(folder)) return folder;
+  for (const char* name :
+       {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.pth"})
+    if (std::filesystem::exists(folder / name)) return folder / name;
+  return folder / "model.safetensors";
+}
+
+TensorFile load_weights(const std::filesystem::path& path) {
+  const auto file = find_weights(path);
+  if (file.extension() != ".json") return load_tensors(file);
+  return file.string().ends_with(".bin.index.json") ? load_torch_shards(file) : load_safetensors_shards(file);
 }
 
 void save_tensors(const std::filesystem::path& path, const TensorMap& tensors, const Metadata& metadata) {
@@ -70,7 +81,8 @@ void save_tensors(const std::filesystem::path& path, const TensorMap& tensors, c
   for (const auto& [name, tensor] : tensors) {
     alive.push_back(tensor.detach().to(at::kCPU).contiguous());
     const auto* data = static_cast<const std::byte*>(alive.back().const_data_ptr());
-    entries.push_back({.name = name, .dtype = file_dtype(name, tensor.scalar_type()), .shape = tensor.sizes().vec(), .bytes = {data, tensor.nbytes()}});
+    entries.push_back(
+        {.name = name, .dtype = file_dtype(tensor.scalar_type(), name), .shape = tensor.sizes().vec(), .bytes = {data, tensor.nbytes()}});
   }
   io::write_safetensors(path, std::move(entries), metadata);
 }

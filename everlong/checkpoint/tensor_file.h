@@ -1,6 +1,7 @@
 #pragma once
-// Named tensors on disk: safetensors files, single or in shards, as torch tensors.
+// Named tensors on disk, as torch tensors: safetensors and PyTorch files, single or in shards.
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -14,20 +15,34 @@ using TensorMap = std::map<std::string, at::Tensor>;
 using Metadata = std::map<std::string, std::string>;
 
 struct TensorFile {
-  TensorMap tensors;   ///< on the CPU, in the dtype of the file
-  Metadata metadata;
+  TensorMap tensors;                      ///< on the CPU, in the dtype of the file
+  Metadata metadata;                      ///< of a single safetensors file
+  std::filesystem::path path = {};        ///< the file or index that was read, for messages
+  std::vector<std::string> skipped = {};  ///< entries of a PyTorch state dict that are no tensors
 };
 
-/// Reads every tensor of a safetensors file.
+/// Reads every tensor of a safetensors file, or of the state dict of a PyTorch file (.bin, .pt, .pth; see read_state_dict).
+/// What the file is, its content says, unless its name ends in .safetensors.
 /// Errors   IoError; FormatError naming file, offset and tensor; Unsupported for a dtype that is not computed with (F8)
 [[nodiscard]] TensorFile load_tensors(const std::filesystem::path& path);
 
-/// Reads the weights of a model directory: model.safetensors, or the shards that model.safetensors.index.json names.
-/// Errors   as load_tensors; IoError if neither is there
-[[nodiscard]] TensorFile load_weights(const std::filesystem::path& folder);
+/// Where the weights of a model directory are: the first that is there of model.safetensors, model.safetensors.index.json, pytorch_model.bin,
+/// pytorch_model.bin.index.json and consolidated.pth, else model.safetensors. A path that is no folder stands for itself.
+[[nodiscard]] std::filesystem::path find_weights(const std::filesystem::path& folder);
 
-/// Writes tensors atomically. Shapes and dtypes as they are; a tensor on another device is copied.
+/// Reads the weights of a model directory, or of a file or index of weights.
+/// Errors   as load_tensors; IoError if nothing is there; FormatError if an index and its shards disagree
+[[nodiscard]] TensorFile load_weights(const std::filesystem::path& path);
+
+/// Writes a safetensors file atomically. Shapes and dtypes as they are; a tensor on another device is copied.
 /// Errors   IoError; InvalidArgument for a dtype that safetensors has no name for
 void save_tensors(const std::filesystem::path& path, const TensorMap& tensors, const Metadata& metadata = {});
+
+/// Writes the weights of a model directory: model.safetensors, or, where they have more than `max_shard_bytes` (0 = no limit), shards of at most that
+/// many bytes of data (a larger tensor is alone in one), then model.safetensors.index.json. Weights of the other form in the folder are then removed.
+/// Returns the names of the files, the index last.
+/// Errors   as save_tensors; InvalidArgument if `max_shard_bytes` < 0
+std::vector<std::string> save_weights(const std::filesystem::path& folder, const TensorMap& tensors, const Metadata& metadata = {},
+                                      int64_t max_shard_bytes = 0);
 
 }  // namespace everlong::checkpoint

@@ -1,0 +1,131 @@
+#include "everlong/checkpoint/torch_tensors.h"
+
+#include <gtest/gtest.h>
+
+#include "everlong/base/error.h"
+#include "everlong/io/safetensors.h"
+#include "everlong/io/weight_map.h"
+#include "everlong/tensor/torch.h"
+#include "tests/support/files.h"
+
+namespace everlong::checkpoint {
+namespace {
+
+using testing::source_path;
+using testing::TemporaryFolder;
+using testing::write_text;
+
+std::filesystem::path sample(const std::string& name) { return source_path("tests/data/torch_files/" + name); }
+
+void expect_equal(const TensorMap& left, const TensorMap& right) {
+  ASSERT_EQ(left.size(), right.size());
+  for (const auto& [name, tensor] : left) {
+    ASSERT_TRUE(right.contains(name)) << name;
+    EXPECT_EQ(tensor.scalar_type(), right.at(name).scalar_type()) << name;
+    EXPECT_TRUE(at::equal(tensor, right.at(name))) << name;
+  }
+}
+
+TEST(TorchTensors, ACheckpointOfTransformersLoadsLikeItsSafetensorsTwin) {
+  const TensorFile loaded = load_weights(sample("mlm_pickle_bin"));
+  EXPECT_EQ(loaded.path, sample("mlm_pickle_bin/pytorch_model.bin"));
+  EXPECT_TRUE(loaded.skipped.empty());
+  expect_equal(loaded.tensors, load_tensors(sample("mlm_pickle_bin/twin.safetensors")).tensors);
+  EXPECT_EQ(loaded.tensors.at("mlm_head.weight").const_data_ptr(), loaded.tensors.at("mega.embedding_layer.word_embeddings.weight").const_data_ptr());
+}
+
+TEST(TorchTensors, ViewsAreReadAsTheyWere) {
+  for (const char* name : {"views.pt", "protocol_4.pt"}) {
+    const TensorMap tensors = load_tensors(sample(name)).tensors;
+    const at::Tensor whole = at::arange(24, at::kFloat).view({4, 6});
+    EXPECT_TRUE(at::equal(tensors.at("whole"), whole));
+    EXPECT_TRUE(at::equal(tensors.at("turned"), whole.t()));
+    EXPECT_TRUE(at::equal(tensors.at("part"), whole.slice(0, 1, 3).slice(1, 0, 6, 2)));
+    EXPECT_EQ(tensors.at("scalar").item<float>(), 7);
+    EXPECT_EQ(tensors.at("empty").sizes(), (at::IntArrayRef{0, 4}));
+  }
+}
+
+TEST(TorchTensors, TheStateDictIsFoundUnderModelStateDictOrAtTheTop) {
+  EXPECT_EQ(find_state_dict(io::TorchFile::open(sample("fairseq.pt"))).key, "model");
+  EXPECT_EQ(find_state_dict(io::TorchFile::open(sample("lightning.ckpt"))).key, "state_dict");
+  EXPECT_EQ(find_state_dict(io::TorchFile::open(sample("legacy.pt"))).key, "model");
+  EXPECT_EQ(find_state_dict(io::TorchFile::open(sample("dtypes.pt"))).key, "");
+  EXPECT_EQ(load_tensors(sample("protocol_4.pt")).skipped, std::vector<std::string>{"values"});
+  expect_equal(load_tensors(sample("fairseq.pt")).tensors, load_tensors(sample("lightning.ckpt")).tensors);
+  EXPECT_EQ(load_tensors(sample("fairseq.pt")).tensors.at("1.num_batches_tracked").scalar_type(), at::kLong);
+  EXPECT_THROW(static_cast<void>(load_tensors(sample("values.pt"))), FormatError);
+  EXPECT_THROW(static_cast<void>(load_tensors(sample("os_system.pt"))), FormatError);
+}
+
+TEST(TorchTensors, WhatIsWrittenIsReadBackAndTiedTensorsAreWrittenOnce) {
+  const TemporaryFolder folder;
+  TensorMap tensors = load_tensors(sample("dtypes.pt")).tensors;
+  tensors["turned"] = at::arange(6, at::kFloat).view({2, 3}).t();
+  tensors["tied"] = tensors.at("f32");
+  tensors["nothing"] = at::empty({0, 2});
+  io::TorchDict beside;
+  beside.items.push_back({.key = {std::string("epoch")}, .value = {int64_t{3}}});
+  for (const char* key : {"", "model"}) {
+    save_torch_tensors(folder / "f.pt", tensors, {.key = key, .beside = beside});
+    const auto file = io::TorchFile::open(folder / "f.pt");
+    expect_equal(read_state_dict(file).tensors, tensors);
+    EXPECT_EQ(find_state_dict(file).key, key);
+    EXPECT_EQ(file.storages().size(), tensors.size() - 1);
+    EXPECT_EQ(*file.value().find("epoch")->get_if<int64_t>(), 3);
+  }
+  EXPECT_THROW(save_torch_tensors(folder / "f.pt", tensors, {.key = "epoch", .beside = beside}), InvalidArgument);
+  EXPECT_THROW(save_torch_tensors(folder / "g.pt", {{"z", at::zeros({2}, at::kComplexFloat)}}), InvalidArgument);
+  EXPECT_FALSE(std::filesystem::exists(folder / "g.pt"));
+}
+
+TEST(TorchTensors, ShardsAreHeldAgainstTheirIndex) {
+  const TemporaryFolder folder;
+  const TensorMap a{{"a", at::ones({2})}}, b{{"b", at::zeros({3})}};
+  save_torch_tensors(folder / "pytorch_model-00001-of-00002.bin", a);
+  save_torch_tensors(folder / "pytorch_model-00002-of-00002.bin", b);
+  const io::WeightMap right{{"a", "pytorch_model-00001-of-00002.bin"}, {"b", "pytorch_model-00002-of-00002.bin"}};
+  const auto index = folder / "pytorch_model.bin.index.json";
+  io::write_weight_map(index, right, 20);
+  expect_equal(load_weights(folder.path()).tensors, {{"a", at::ones({2})}, {"b", at::zeros({3})}});
+  EXPECT_EQ(load_weights(folder.path()).path, index);
+  io::write_weight_map(index, {{"a", "pytorch_model-00001-of-00002.bin"}, {"c", "pytorch_model-00002-of-00002.bin"}}, 20);
+  EXPECT_THROW(static_cast<void>(load_weights(folder.path())), FormatError);
+  io::write_weight_map(index, {{"a", "pytorch_model-00002-of-00002.bin"}, {"b", "pytorch_model-00002-of-00002.bin"}}, 20);
+  EXPECT_THROW(static_cast<void>(load_weights(folder.path())), FormatError);
+  write_text(index, R"({"weight_map": {"a": "../x.bin"}})");
+  EXPECT_THROW(static_cast<void>(load_weights(folder.path())), FormatError);
+}
+
+TEST(SaveWeights, ShardsHoldAtMostThatManyBytesAndAreReadBack) {
+  const TemporaryFolder folder;
+  const TensorMap tensors{{"a", at::rand({100})}, {"b", at::rand({10})}, {"c", at::rand({10})}, {"d", at::rand({30})}, {"e", at::rand({20})}};
+  const auto files = save_weights(folder.path(), tensors, {{"format", "pt"}}, 200);
+  EXPECT_EQ(files, (std::vector<std::string>{"model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
+                                             "model-00003-of-00003.safetensors", "model.safetensors.index.json"}));
+  EXPECT_EQ(io::read_weight_map(folder / files.back(), ".safetensors").at("d"), "model-00002-of-00003.safetensors");
+  EXPECT_NE(testing::read_text(folder / files.back()).find("\"total_size\": 680"), std::string::npos);
+  EXPECT_EQ(io::SafetensorsFile::open(folder / files[0]).metadata().at("format"), "pt");
+  expect_equal(load_weights(folder.path()).tensors, tensors);
+}
+
+TEST(SaveWeights, WeightsOfTheOtherFormDoNotStay) {
+  const TemporaryFolder folder;
+  const auto names = [&] {
+    std::set<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path())) found.insert(entry.path().filename().string());
+    return found;
+  };
+  const TensorMap old{{"a", at::zeros({4})}, {"b", at::zeros({4})}}, now{{"a", at::ones({4})}, {"b", at::ones({4})}};
+  EXPECT_EQ(save_weights(folder.path(), old), std::vector<std::string>{"model.safetensors"});
+  EXPECT_EQ(save_weights(folder.path(), now, {}, 16).size(), 3U);
+  expect_equal(load_weights(folder.path()).tensors, now);
+  EXPECT_EQ(names(), (std::set<std::string>{"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"}));
+  EXPECT_EQ(save_weights(folder.path(), old, {}, 1000), std::vector<std::string>{"model.safetensors"});
+  expect_equal(load_weights(folder.path()).tensors, old);
+  EXPECT_EQ(names(), std::set<std::string>{"model.safetensors"});
+  EXPECT_THROW(static_cast<void>(save_weights(folder.path(), old, {}, -1)), InvalidArgument);
+}
+
+}  // namespace
+}  // namespace everlong::checkpoint
