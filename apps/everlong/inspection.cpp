@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/everlong/inspection_torch.h"
 #include "everlong/base/error.h"
 #include "everlong/data/packed_summary.h"
 #include "everlong/io/json.h"
@@ -23,7 +24,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kStateSchema = "everlong-state-";
 constexpr const char* kKnownForms =
-    "a safetensors or state file, a model directory (config.json, *.safetensors), a run (config.toml, metrics.jsonl), a tokenizer or a packed corpus "
+    "a safetensors or state file, a file of torch.save, a model directory (config.json, *.safetensors), a run (config.toml, metrics.jsonl), a "
+    "tokenizer or a packed corpus "
     "(.bin, .idx)";
 
 /// A safetensors file begins with the length of its header, and the header with a brace.
@@ -47,14 +49,6 @@ bool is_indexed_corpus(const fs::path& path) {
   if (path.extension() == ".idx") return true;
   return path.extension() == ".bin" &&
          (fs::exists(fs::path(path).replace_extension(".idx")) || fs::exists(fs::path(path).replace_extension(".json")));
-}
-
-/// What torch.save writes begins as a zip file does, or, long ago, as a pickle.
-bool is_archive(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  char start[2] = {};
-  file.read(start, sizeof start);
-  return file.gcount() == 2 && ((start[0] == 'P' && start[1] == 'K') || start[0] == '\x80');
 }
 
 bool holds_tokenizer(const fs::path& folder) {
@@ -214,6 +208,8 @@ const char* to_string(PathKind kind) {
   switch (kind) {
     case PathKind::safetensors:
       return "safetensors";
+    case PathKind::pytorch:
+      return "pytorch";
     case PathKind::state:
       return "state";
     case PathKind::model:
@@ -245,7 +241,9 @@ PathKind kind_of(const fs::path& path) {
     const auto file = io::SafetensorsFile::open(path);
     const auto schema = file.metadata().find("schema");
     return schema != file.metadata().end() && schema->second.starts_with(kStateSchema) ? PathKind::state : PathKind::safetensors;
-  } else if (fs::is_regular_file(status) && path.extension() == ".bin" && !is_archive(path)) {
+  } else if (fs::is_regular_file(status) && is_torch_file(path)) {
+    return PathKind::pytorch;
+  } else if (fs::is_regular_file(status) && path.extension() == ".bin") {
     return PathKind::corpus;  // nanoGPT's bare tokens
   }
   throw InvalidArgument(
@@ -257,6 +255,9 @@ Json inspect(const fs::path& path, PathKind kind) {
   switch (kind) {
     case PathKind::safetensors:
       describe_tensors(io::SafetensorsFile::open(path), finding);
+      break;
+    case PathKind::pytorch:
+      describe_torch(path, finding);
       break;
     case PathKind::state:
       describe_state(path, finding);

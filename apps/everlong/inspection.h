@@ -17,7 +17,7 @@ namespace everlong::app {
 
 using Json = nlohmann::ordered_json;
 
-enum class PathKind { safetensors, state, model, run, tokenizer, corpus };
+enum class PathKind { safetensors, pytorch, state, model, run, tokenizer, corpus };
 
 [[nodiscard]] const char* to_string(PathKind kind);
 

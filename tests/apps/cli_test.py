@@ -515,7 +515,15 @@ class PackedCorpus(WithFolder):
         self.assertEqual((report["format"], report["tokens"], report["documents"], report["dtype"]), ("nanogpt", 7, 1, "uint16"))
         self.refuse("data", "info", self.path("odd.bin", bytes(3)), says="an even number of bytes")
         self.refuse("data", "info", self.path("nothing"), says="nothing] cannot open")
-        self.refuse("inspect", self.path("model.bin", b"PK\3\4 a checkpoint"), says="packed corpus")
+        self.refuse("inspect", self.path("model.bin", b"PK\3\4 a checkpoint"), says="expected the end record of a zip archive")
+
+    def test_files_of_torch_save_are_listed_and_never_run(self):
+        report = json.loads(self.ask("inspect", "tests/data/torch_files/fairseq.pt", "--json"))
+        self.assertEqual((report["kind"], report["num_tensors"]), ("pytorch", 7))
+        self.assertEqual(report["tensors"][0], {"name": "model.0.weight", "dtype": "F32", "shape": [2, 3], "bytes": 24})
+        self.assertEqual(report["values"]["args.arch"], "mega_lra")
+        self.assertRegex(self.ask("inspect", "tests/data/torch_files/legacy.pt"), r"\nmodel\.0\.weight +F32 +\[2,3\] +24 B\n")
+        self.refuse("inspect", "tests/data/torch_files/os_system.pt", says="posix.system")
 
     def test_files_that_do_not_belong_together_are_refused(self):
         shutil.copy("tests/data/megatron_sample.idx", self.path("x.idx"))
