@@ -82,7 +82,7 @@ LoadedHead load_head(const std::filesystem::path& folder, const LoadOptions& opt
   if (options.parameter_dtype == at::kDouble) loaded.model->to(at::kDouble);
   auto weights = checkpoint::load_weights(folder);
   for (const auto& [name, tensor] : weights.tensors) loaded.stored_dtypes.emplace(name, tensor.scalar_type());
-  const std::string file = (folder / "model.safetensors").string();
+  const std::string file = weights.path.string();
   const auto rules = config.config->name_rules(task);
   loaded.notes = config.config->adapt_public_tensors(weights.tensors);
   if (is_language_model(task) && config.config->lm_head().tied) resolve_tied_output(weights.tensors, rules, loaded.notes);

@@ -136,7 +136,7 @@ TEST(ModelBench, SizesBelowOneAreRefused) {
 
 TEST(ModelBench, AnUnknownPresetIsAnsweredWithTheKnownOnes) {
   try {
-    static_cast<void>(model_of_preset("mega-smal", "ema, roofs"));
+    static_cast<void>(model_of_preset("mega-smal", {}, "ema, roofs"));
     FAIL() << "there is no such preset";
   } catch (const Unsupported& error) {
     EXPECT_NE(std::string(error.what()).find("ema, roofs, "), std::string::npos) << error.what();
