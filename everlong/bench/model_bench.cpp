@@ -5,12 +5,30 @@
 #include "everlong/base/error.h"
 #include "everlong/models/heads/causal_lm.h"
 #include "everlong/models/registry.h"
+#include "everlong/nn/linear.h"
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/torch.h"
 #include "everlong/train/setup.h"
 
 namespace everlong::bench {
 namespace {
+
+/// The parameters of a model as they were, after a time in which its matrices were stored for inference.
+class ForInference {
+ public:
+  ForInference(models::TaskHead& model, at::ScalarType dtype) {
+    for (const at::Tensor& parameter : model.parameters()) before_.emplace_back(parameter, parameter.detach());
+    nn::store_matrices_as(model, dtype);
+  }
+  ~ForInference() {
+    for (auto& [parameter, value] : before_) parameter.set_data(value);
+  }
+  ForInference(const ForInference&) = delete;
+  ForInference& operator=(const ForInference&) = delete;
+
+ private:
+  std::vector<std::pair<at::Tensor, at::Tensor>> before_;
+};
 
 class ModelBench {
  public:
@@ -112,11 +130,14 @@ std::vector<Measurement> bench_model(const std::string& target, models::TaskHead
   model.model().set_activation_checkpointing(options.activation_checkpointing);
   ModelBench bench(target, model, options);
   std::vector<Measurement> all;
-  if (causal) {
-    all.push_back(bench.prefill());
-    all.push_back(bench.decode());
-  } else {
-    all.push_back(bench.forward());
+  {
+    const ForInference stored(model, options.dtype);
+    if (causal) {
+      all.push_back(bench.prefill());
+      all.push_back(bench.decode());
+    } else {
+      all.push_back(bench.forward());
+    }
   }
   all.push_back(bench.train_step());
   return all;

@@ -34,6 +34,15 @@ at::Tensor Embedding::forward(const at::Tensor& tokens, at::ScalarType compute_d
   return at::embedding(weight, tokens, padding_index_).to(compute_dtype);
 }
 
+void store_matrices_as(torch::nn::Module& module, at::ScalarType dtype) {
+  const at::NoGradGuard no_grad;
+  for (const auto& part : module.modules()) {
+    const bool casts = dynamic_cast<Linear*>(part.get()) != nullptr || dynamic_cast<Embedding*>(part.get()) != nullptr;
+    if (!casts) continue;
+    for (at::Tensor& parameter : part->parameters(/*recurse=*/false)) parameter.set_data(parameter.to(dtype));
+  }
+}
+
 void init_normal_(at::Tensor& parameter, double std, double mean) {
   const at::NoGradGuard no_grad;
   parameter.normal_(mean, std);

@@ -33,6 +33,10 @@ class Embedding : public torch::nn::Module {
   int64_t padding_index_;
 };
 
+/// Stores the matrices of all Linear and Embedding modules below `module` in `dtype`, for inference: they are cast to the dtype of their input
+/// anyway, and once is enough. Values that leave are the same; training needs the fp32 parameters back.
+void store_matrices_as(torch::nn::Module& module, at::ScalarType dtype);
+
 /// Fills with N(0, std) from the default generator. No gradient is recorded.
 void init_normal_(at::Tensor& parameter, double std, double mean = 0.0);
 

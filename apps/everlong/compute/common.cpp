@@ -7,6 +7,7 @@
 #include "everlong/models/model_directory.h"
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/torch.h"
+#include "everlong/nn/linear.h"
 #include "everlong/train/run_directory.h"
 
 namespace everlong::app {
@@ -34,6 +35,7 @@ LoadedLm load_lm(const std::string& path, const ComputeOptions& options) {
   if (dtype == at::kDouble) loaded.model->to(at::kDouble);
   if (!device.is_cpu()) loaded.model->to(device);
   loaded.model->model().set_compute_dtype(dtype);
+  nn::store_matrices_as(*loaded.model, dtype);
   return loaded;
 }
 
