@@ -1,7 +1,9 @@
 #include "everlong/nn/chunk_window.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "everlong/tensor/activation_checkpointing.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::nn {
@@ -21,7 +23,34 @@ at::Tensor cat_rows(const at::Tensor& slot, const at::Tensor& fresh, const Chunk
 }
 
 bool writes_in_place(const at::Tensor& slot, const at::Tensor& fresh, const ChunkWindow& window) {
-  return window.uniform && window.chunk_size > 0 && slot.defined() && window.past + fresh.size(1) <= slot.size(1) && !at::GradMode::is_enabled();
+  return window.uniform && window.chunk_size > 0 && slot.defined() && window.past + fresh.size(1) <= slot.size(1) && is_inference();
+}
+
+/// Rows that the memory behind a slot has room for: a slot that grows is a view of a larger tensor.
+int64_t capacity_of(const at::Tensor& slot) {
+  if (slot.numel() == 0 || !slot.select(0, 0).is_contiguous()) return slot.size(1);
+  const int64_t width = slot.numel() / (slot.size(0) * slot.size(1));
+  const int64_t needed = (slot.storage_offset() + slot.size(0) * slot.stride(0)) * slot.element_size();
+  const bool whole = slot.stride(1) == width && std::cmp_less_equal(needed, slot.storage().nbytes());
+  return whole ? slot.stride(0) / width : slot.size(1);
+}
+
+/// The past of a cache without end with the new entries after it, written into the room behind the slot; with none left, into a tensor of twice the size.
+at::Tensor grown(const at::Tensor& slot, const at::Tensor& fresh, int64_t past) {
+  constexpr int64_t kLeast = 64;
+  const int64_t total = past + fresh.size(1);
+  std::vector<int64_t> shape = fresh.sizes().vec();
+  if (past > 0 && slot.scalar_type() == fresh.scalar_type() && total <= capacity_of(slot)) {
+    shape[1] = total;
+    const at::Tensor all = slot.as_strided(shape, slot.strides());
+    all.narrow(1, past, fresh.size(1)).copy_(fresh);
+    return all;
+  }
+  shape[1] = std::max({kLeast, 2 * past, total});
+  const at::Tensor room = at::empty(shape, fresh.options());
+  if (past > 0) room.narrow(1, 0, past).copy_(slot.narrow(1, 0, past));
+  room.narrow(1, past, fresh.size(1)).copy_(fresh);
+  return room.narrow(1, 0, total);
 }
 
 std::optional<at::Tensor> window_valid(const ChunkWindow& window, const SequencePlan& plan, const std::optional<at::Tensor>& valid,
@@ -63,6 +92,8 @@ at::Tensor with_past(const at::Tensor& slot, const at::Tensor& fresh, const Chun
     slot.narrow(1, window.past, fresh.size(1)).copy_(fresh);
     return slot.narrow(1, 0, window.past + fresh.size(1)).to(fresh.scalar_type());
   }
+  const bool decodes = window.chunk_size == 0 && window.uniform && slot.defined() && is_inference();
+  if (decodes && fresh.size(1) <= window.past) return grown(slot, fresh, window.past);
   if (window.past == 0) return fresh;
   if (window.uniform) return at::cat({slot.narrow(1, 0, window.past).to(fresh.scalar_type()), fresh}, 1);
   return cat_rows(slot, fresh, window);

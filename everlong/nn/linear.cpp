@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "everlong/base/error.h"
+#include "everlong/ops/linear/linear.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::nn {
@@ -13,7 +14,7 @@ Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
-  return at::linear(x, weight.to(x.scalar_type()), bias.defined() ? bias.to(x.scalar_type()) : bias);
+  return ops::linear(x, weight, bias);
 }
 
 Embedding::Embedding(int64_t num_rows, int64_t model_dim, int64_t padding_index) : padding_index_(padding_index) {

@@ -28,6 +28,16 @@ class GeneratorReplay {
   at::Tensor now_;
 };
 
+thread_local int first_runs = 0;
+
+/// Marks the run of a body that another will follow.
+struct FirstRun {
+  FirstRun() { ++first_runs; }
+  ~FirstRun() { --first_runs; }
+  FirstRun(const FirstRun&) = delete;
+  FirstRun& operator=(const FirstRun&) = delete;
+};
+
 struct BodyHolder : torch::CustomClassHolder {
   explicit BodyHolder(Body given) : body(std::move(given)) {}
   Body body;
@@ -40,6 +50,7 @@ class Checkpointed : public torch::autograd::Function<Checkpointed> {
     context->save_for_backward({input, default_generator(input).get_state()});
     context->saved_data["body"] = c10::IValue::make_capsule(c10::make_intrusive<BodyHolder>(body));
     const at::NoGradGuard no_grad;
+    const FirstRun first_run;
     return body(input, false);
   }
 
@@ -59,6 +70,8 @@ class Checkpointed : public torch::autograd::Function<Checkpointed> {
 };
 
 }  // namespace
+
+bool is_inference() { return !at::GradMode::is_enabled() && first_runs == 0; }
 
 at::Tensor run_checkpointed(const at::Tensor& input, std::function<at::Tensor(const at::Tensor&, bool again)> body) {
   if (!at::GradMode::is_enabled()) return body(input, false);

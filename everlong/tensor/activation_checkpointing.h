@@ -15,4 +15,8 @@ namespace everlong {
 /// Use      with backward(); torch::autograd::grad() with respect to captured parameters is not supported
 at::Tensor run_checkpointed(const at::Tensor& input, std::function<at::Tensor(const at::Tensor&, bool again)> body);
 
+/// Whether nothing that is computed now will be differentiated: no gradients are recorded, and this is not the first run of a checkpointed body,
+/// which must do exactly what the second one will. Only then may values be kept between calls, written in place, or computed by another path.
+[[nodiscard]] bool is_inference();
+
 }  // namespace everlong

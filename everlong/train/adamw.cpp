@@ -34,6 +34,7 @@ void AdamW::step(double lr) {
       steps.push_back(moments.step);
     }
     if (parameters.empty()) continue;
+    for (const at::Tensor& parameter : parameters) parameter.unsafeGetTensorImpl()->bump_version();  // the fused step does not count as a write
     at::_fused_adamw_(parameters, gradients, means, squares, {}, steps, lr, options_.beta1, options_.beta2, groups_[g].weight_decay, options_.eps, false, false);
   }
 }

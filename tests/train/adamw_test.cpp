@@ -162,5 +162,14 @@ TEST(WeightAverage, IsSavedAndLoadedAndRefusesAnotherModel) {
   EXPECT_THROW(average.load({}, "f"), FormatError);
 }
 
+TEST(AdamW, AStepCountsAsAWriteSoThatValuesDerivedFromParametersAreMadeAgain) {
+  at::Tensor parameter = at::ones({2}).requires_grad_(true);
+  AdamW optimizer({{.parameters = {{"p", parameter}}}}, {});
+  parameter.sum().backward();
+  const auto before = parameter._version();
+  optimizer.step(0.1);
+  EXPECT_GT(parameter._version(), before);
+}
+
 }  // namespace
 }  // namespace everlong::train

@@ -14,6 +14,7 @@
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
+#include "everlong/kernels/cpu/bfloat16.h"
 #include "everlong/kernels/cpu/ema.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -56,20 +57,6 @@ HWY_INLINE void store(Vec v, uint16_t* p) {
 
 HWY_INLINE void stream(Vec v, float* p) { hn::Stream(v, kTag, p); }
 HWY_INLINE void stream(Vec v, uint16_t* p) { store(v, p); }  // half a cache line: written through the cache
-
-inline float to_float(float x) { return x; }
-inline float to_float(uint16_t x) {
-  const uint32_t bits = static_cast<uint32_t>(x) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-inline void from_float(float x, float* p) { *p = x; }
-inline void from_float(float x, uint16_t* p) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  *p = x != x ? uint16_t{0x7fc0} : static_cast<uint16_t>((bits + ((bits >> 16) & 1) + 0x7fff) >> 16);
-}
 
 /// Asks for the cache lines of the next tile, a row after the other, so that memory sees one stream.
 struct Prefetcher {

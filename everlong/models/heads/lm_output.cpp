@@ -1,5 +1,6 @@
 #include "everlong/models/heads/lm_output.h"
 
+#include "everlong/ops/linear/linear.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::models {
@@ -23,9 +24,7 @@ LmOutput::LmOutput(const ArchitectureConfig& config, const Model& model) : model
 at::Tensor LmOutput::features(const at::Tensor& hidden) const { return dense_ ? at::tanh(dense_->forward(hidden)) : hidden; }
 
 at::Tensor LmOutput::logits(const at::Tensor& hidden) const {
-  const at::Tensor x = features(hidden);
-  const at::Tensor bias = output_bias_.defined() ? output_bias_.to(x.scalar_type()) : output_bias_;
-  return at::linear(x, weight().to(x.scalar_type()), bias);
+  return ops::linear(features(hidden), weight(), output_bias_);
 }
 
 ops::LinearCrossEntropyResult LmOutput::cross_entropy(const at::Tensor& hidden, const at::Tensor& targets,

@@ -35,7 +35,9 @@ EmaGate::EmaGate(const Config& config) : model_dim_(config.hidden_size), bidirec
 }
 
 ops::EmaCoefficients EmaGate::coefficients() const {
-  return ops::damped_ema_coefficients({.damping = damping_, .decay = decay_, .expansion = expansion_, .projection = projection_});
+  return coefficients_.get({damping_, decay_, expansion_, projection_}, 0, [&] {
+    return ops::damped_ema_coefficients({.damping = damping_, .decay = decay_, .expansion = expansion_, .projection = projection_});
+  });
 }
 
 /// What lags of `truncation` and more add to the full filter, to be taken off.

@@ -4,6 +4,7 @@
 #include <torch/nn/module.h>
 
 #include "everlong/models/mega/config.h"
+#include "everlong/nn/derived.h"
 #include "everlong/nn/sequence_plan.h"
 #include "everlong/ops/ema/damped_ema.h"
 
@@ -28,6 +29,7 @@ class EmaGate : public torch::nn::Module {
   [[nodiscard]] ops::EmaCoefficients coefficients() const;
 
  private:
+  mutable nn::Derived<ops::EmaCoefficients> coefficients_;
   at::Tensor truncated_tail(const at::Tensor& x, const ops::EmaCoefficients& coefficients, int64_t first, bool reverse) const;
 
   int64_t model_dim_;

@@ -35,6 +35,13 @@ at::Tensor RelativeBiasModule::forward(int64_t attention_len) const {
     });
     return table_.narrow(0, positions_ - attention_len, 2 * attention_len - 1);
   }
+  if (!is_inference()) return rotary(attention_len);
+  int64_t longest = 64;
+  while (longest < attention_len) longest *= 2;
+  return longest_.get({alpha_, beta_}, longest, [&] { return rotary(longest); }).narrow(0, longest - attention_len, 2 * attention_len - 1);
+}
+
+at::Tensor RelativeBiasModule::rotary(int64_t attention_len) const {
   const int64_t half = alpha_.size(1) / 2;
   const auto wide = at::TensorOptions(at::kDouble).device(alpha_.device());
   const at::Tensor theta = (at::arange(half, wide) * (-std::log(10000.0) / static_cast<double>(half))).exp();

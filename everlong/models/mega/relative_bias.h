@@ -4,6 +4,7 @@
 #include <torch/nn/module.h>
 
 #include "everlong/models/mega/config.h"
+#include "everlong/nn/derived.h"
 
 namespace everlong::models::mega {
 
@@ -18,6 +19,9 @@ class RelativeBiasModule : public torch::nn::Module {
   at::Tensor forward(int64_t attention_len) const;
 
  private:
+  [[nodiscard]] at::Tensor rotary(int64_t attention_len) const;
+
+  mutable nn::Derived<at::Tensor> longest_;  ///< of a rotary bias: shorter ones are its middle
   bool rotary_;
   int64_t positions_;
   at::Tensor table_, alpha_, beta_;

@@ -1,0 +1,28 @@
+#pragma once
+// A matrix times a few vectors: what decoding spends its time on. Bound by reading the matrix once.
+
+#include <cstdint>
+
+#include "everlong/kernels/cpu/parallel.h"
+
+namespace everlong::kernels {
+
+/// y = x w^T + bias for a few rows x. T is float, or uint16_t holding bfloat16; sums are fp32.
+template <class T>
+struct MatVec {
+  int64_t num_rows = 0;  ///< at most kMatVecRows
+  int64_t in_features = 0;
+  int64_t out_features = 0;
+  const T* x = nullptr;     ///< [num_rows, in_features]
+  const T* w = nullptr;     ///< [out_features, in_features]
+  const T* bias = nullptr;  ///< [out_features] or null
+  T* y = nullptr;           ///< [num_rows, out_features]
+};
+
+inline constexpr int64_t kMatVecRows = 4;
+
+/// Threads  a sum is made by one thread in one order: the result does not depend on their number
+template <class T>
+void matvec(const MatVec<T>& op, const ParallelFor& parallel_for);
+
+}  // namespace everlong::kernels

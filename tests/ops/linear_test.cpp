@@ -1,0 +1,54 @@
+#include "everlong/ops/linear/linear.h"
+
+#include <gtest/gtest.h>
+
+#include "everlong/tensor/torch.h"
+#include "tests/support/torch/poison.h"
+#include "tests/support/torch/tolerance.h"
+
+namespace everlong::ops {
+namespace {
+
+using testing::all_close;
+using testing::all_equal;
+using testing::PoisonAllocations;
+using testing::tolerance_for;
+
+TEST(Linear, AFewRowsWithoutGradientsEqualTorchsProduct) {
+  const PoisonAllocations poison;
+  const at::NoGradGuard no_grad;
+  at::manual_seed(1);
+  for (const auto dtype : {at::kFloat, at::kBFloat16, at::kDouble})
+    for (const int64_t in : {1, 3, 16, 31, 32, 33, 100, 769})
+      for (const int64_t out : {1, 5, 300})
+        for (const int64_t rows : {1, 2, 3, 4, 5}) {
+          const at::Tensor x = at::randn({rows, in}).to(dtype), w = at::randn({out, in}).to(dtype), bias = at::randn({out});
+          const at::Tensor truth = at::linear(x.to(at::kDouble), w.to(at::kDouble), bias.to(dtype).to(at::kDouble));
+          const auto sums = dtype == at::kDouble ? at::kDouble : at::kFloat;
+          EXPECT_TRUE(all_close(ops::linear(x, w, bias), truth, tolerance_for(in, sums, dtype))) << in << " to " << out << ", " << rows << " rows";
+          EXPECT_EQ(ops::linear(x, w).scalar_type(), dtype);
+        }
+}
+
+TEST(Linear, TheResultDoesNotDependOnTheNumberOfThreads) {
+  const at::NoGradGuard no_grad;
+  const int before = at::get_num_threads();
+  const at::Tensor x = at::randn({2, 512}), w = at::randn({1000, 512});
+  at::set_num_threads(1);
+  const at::Tensor alone = ops::linear(x, w);
+  at::set_num_threads(2);
+  EXPECT_TRUE(all_equal(ops::linear(x, w), alone));
+  at::set_num_threads(before);
+}
+
+TEST(Linear, BatchesOfAnyShapeAndGradientsTakeTheSamePath) {
+  const at::Tensor w = at::randn({7, 6}).requires_grad_(true);
+  ops::linear(at::ones({2, 1, 6}), w).sum().backward();
+  EXPECT_TRUE(all_equal(w.grad(), at::full({7, 6}, 2.0f)));
+  const at::NoGradGuard no_grad;
+  EXPECT_EQ(ops::linear(at::ones({2, 1, 6}), w).sizes(), (at::IntArrayRef{2, 1, 7}));
+  EXPECT_ANY_THROW(static_cast<void>(ops::linear(at::ones({1, 5}), w)));
+}
+
+}  // namespace
+}  // namespace everlong::ops
