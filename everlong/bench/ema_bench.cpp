@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <functional>
 #include <limits>
 #include <vector>
@@ -175,17 +174,6 @@ std::vector<EmaMeasurement> measure_ema(const EmaBenchOptions& options) {
     measurements.push_back(row.measurement);
   }
   return measurements;
-}
-
-std::string ema_table(const std::vector<EmaMeasurement>& rows) {
-  std::string table = "what         dtype threads   best ms median ms  GFLOP/s of peak   GB/s\n";
-  char line[160];
-  for (const auto& row : rows) {
-    std::snprintf(line, sizeof line, "%-12s %-5s %7d %9.2f %9.2f %8.1f %6.1f%% %6.1f\n", row.what.c_str(), row.dtype.c_str(), row.num_threads,
-                  row.best_ms, row.median_ms, row.gflops, 100 * row.of_peak, row.gb_s);
-    table += line;
-  }
-  return table;
 }
 
 }  // namespace everlong::bench

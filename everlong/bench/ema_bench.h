@@ -32,7 +32,4 @@ struct EmaMeasurement {
 /// Errors   InvalidArgument if a size is below 1
 [[nodiscard]] std::vector<EmaMeasurement> measure_ema(const EmaBenchOptions& options);
 
-/// The rows as a table for people.
-[[nodiscard]] std::string ema_table(const std::vector<EmaMeasurement>& rows);
-
 }  // namespace everlong::bench
