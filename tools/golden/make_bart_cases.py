@@ -16,6 +16,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from transformers import BartConfig, BartForCausalLM, EncoderDecoderModel, MegaConfig, MegaForCausalLM, MegaModel
+from transformers.models.mega.modeling_mega import MegaMultiDimensionDampedEma
 
 PAD, BOS, EOS = 1, 0, 2
 SEARCHES = [
@@ -29,6 +30,15 @@ SEARCHES = [
     {"num_beams": 1},
     {"num_beams": 1, "no_repeat_ngram_size": 2, "repetition_penalty": 1.3},
 ]
+
+
+def convolve(self, inputs, kernel, length):
+    """MEGA's own convolution, which rounds to float32 whatever the model computes in."""
+    product = torch.fft.rfft(inputs, n=2 * length) * torch.fft.rfft(kernel, n=2 * length)
+    return torch.fft.irfft(product, n=2 * length)
+
+
+MegaMultiDimensionDampedEma.fft_convolution = convolve
 
 
 def bart_config(**changes):
