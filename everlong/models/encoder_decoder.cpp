@@ -18,7 +18,8 @@ Fields EncoderDecoderConfig::fields() {
   return fields;
 }
 
-EncoderDecoder::EncoderDecoder(std::shared_ptr<Embedder> encoder, std::shared_ptr<CausalLm> decoder, const EncoderDecoderConfig& config) : config_(config) {
+EncoderDecoder::EncoderDecoder(std::shared_ptr<Embedder> encoder, std::shared_ptr<CausalLm> decoder, const EncoderDecoderConfig& config)
+    : config_(config) {
   if (!decoder->model().capabilities().cross_attention)
     throw Unsupported({.where = "encoder-decoder",
                        .expected = "a decoder with cross-attention",
@@ -74,7 +75,8 @@ ModelInput EncoderDecoder::shifted(const at::Tensor& labels) const {
 EncoderDecoder::Loss EncoderDecoder::loss(const ModelInput& source, const at::Tensor& labels) {
   ModelInput target = shifted(labels);
   require(labels.size(0) == source.batch_size(), [&] {
-    return Complaint{.where = "encoder-decoder", .expected = fmt::format("labels of {} rows", source.batch_size()), .got = fmt::format("{}", labels.size(0))};
+    return Complaint{
+        .where = "encoder-decoder", .expected = fmt::format("labels of {} rows", source.batch_size()), .got = fmt::format("{}", labels.size(0))};
   });
   const EncodedSource encoded = encode(source);
   target.memory = encoded.states;

@@ -63,7 +63,8 @@ LoadedEncoderDecoder put_together(LoadedHead encoder, LoadedHead decoder, Encode
   add_report(loaded.report, loaded.notes, encoder, kEncoderPrefix);
   add_report(loaded.report, loaded.notes, decoder, kDecoderPrefix);
   settle_ids(ids, decoder.model->config(), start_token(decoder.document));
-  loaded.model = std::make_shared<EncoderDecoder>(std::static_pointer_cast<Embedder>(encoder.model), std::static_pointer_cast<CausalLm>(decoder.model), ids);
+  loaded.model =
+      std::make_shared<EncoderDecoder>(std::static_pointer_cast<Embedder>(encoder.model), std::static_pointer_cast<CausalLm>(decoder.model), ids);
   if (parameter_dtype == at::kDouble) loaded.model->to(at::kDouble);
   loaded.model->eval();
   loaded.document.set_part("encoder", encoder.document);
@@ -76,7 +77,10 @@ void load_projection(LoadedEncoderDecoder& loaded, const checkpoint::TensorMap& 
   const at::NoGradGuard no_grad;
   for (const auto& [name, tensor] : tensors) {
     const std::string full = fmt::format("{}{}", kProjectionPrefix, name);
-    at::Tensor target = projection == nullptr ? at::Tensor() : name == "weight" ? projection->weight : name == "bias" ? projection->bias : at::Tensor();
+    at::Tensor target = projection == nullptr ? at::Tensor()
+                        : name == "weight"    ? projection->weight
+                        : name == "bias"      ? projection->bias
+                                              : at::Tensor();
     if (!target.defined()) {
       loaded.report.unexpected.push_back(full);
       continue;
@@ -86,7 +90,8 @@ void load_projection(LoadedEncoderDecoder& loaded, const checkpoint::TensorMap& 
     loaded.report.loaded.push_back(full);
   }
   if (projection != nullptr && (!tensors.contains("weight") || !tensors.contains("bias")))
-    throw FormatError({.file = file, .field = std::string(kProjectionPrefix) + "weight"}, "a projection from the encoder's width to the decoder's", "nothing");
+    throw FormatError({.file = file, .field = std::string(kProjectionPrefix) + "weight"}, "a projection from the encoder's width to the decoder's",
+                      "nothing");
 }
 
 }  // namespace
@@ -114,15 +119,16 @@ LoadedEncoderDecoder load_encoder_decoder(const std::filesystem::path& folder, a
   return loaded;
 }
 
-LoadedEncoderDecoder pair_encoder_decoder(const std::filesystem::path& encoder_folder, const std::filesystem::path& decoder_folder, EncoderDecoderConfig ids,
-                                          at::ScalarType parameter_dtype) {
+LoadedEncoderDecoder pair_encoder_decoder(const std::filesystem::path& encoder_folder, const std::filesystem::path& decoder_folder,
+                                          EncoderDecoderConfig ids, at::ScalarType parameter_dtype) {
   auto encoder = load_head(encoder_folder, {.task = Task::embedding});
   LoadedConfig config = load_config(decoder_folder);
   make_decoder(*config.config);
   auto decoder = head_from(std::move(config), checkpoint::load_weights(decoder_folder).tensors, (decoder_folder / "model.safetensors").string(),
                            {.task = Task::causal_lm, .may_start_fresh = ".cross_attention."});
   LoadedEncoderDecoder loaded = put_together(std::move(encoder), std::move(decoder), ids, parameter_dtype);
-  if (loaded.model->projection() != nullptr) loaded.notes.push_back("the widths of encoder and decoder differ; the projection between them starts afresh");
+  if (loaded.model->projection() != nullptr)
+    loaded.notes.push_back("the widths of encoder and decoder differ; the projection between them starts afresh");
   return loaded;
 }
 

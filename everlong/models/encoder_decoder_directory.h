@@ -37,7 +37,8 @@ struct LoadedEncoderDecoder {
 /// What a public model.safetensors of the pair holds.
 [[nodiscard]] checkpoint::TensorMap public_weights(const EncoderDecoder& model);
 
-/// Writes config.json and model.safetensors into an existing folder, each atomically. `extra` keeps unknown configuration keys of the pair and its parts.
+/// Writes config.json and model.safetensors into an existing folder, each atomically. `extra` keeps unknown configuration keys of the pair and its
+/// parts.
 void save_encoder_decoder(const std::filesystem::path& folder, const EncoderDecoder& model, const checkpoint::ConfigDocument& extra = {});
 
 }  // namespace everlong::models

@@ -66,7 +66,8 @@ TEST(BartDecoder, ATextBeyondTheLearnedPositionsIsRefused) {
 
 TEST(BartDecoder, EncoderStatesOfAnotherWidthAreRefused) {
   const auto model = tiny_model(tiny());
-  EXPECT_THROW(static_cast<void>(model->forward({.tokens = random_tokens(*model, 1, 3), .memory = at::randn({1, 5, 20}, at::kDouble)})), InvalidArgument);
+  EXPECT_THROW(static_cast<void>(model->forward({.tokens = random_tokens(*model, 1, 3), .memory = at::randn({1, 5, 20}, at::kDouble)})),
+               InvalidArgument);
 }
 
 TEST(BartDecoder, ConfigurationsThatDoNotFitAreRefused) {

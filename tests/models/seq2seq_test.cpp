@@ -32,7 +32,8 @@ std::unique_ptr<models::ArchitectureConfig> decoder_config(const std::string& ar
 
 std::shared_ptr<EncoderDecoder> make_pair(const std::string& architecture, at::ScalarType dtype = at::kDouble) {
   at::manual_seed(3);
-  auto model = std::make_shared<EncoderDecoder>(std::make_shared<models::Embedder>(*encoder_config()), std::make_shared<models::CausalLm>(*decoder_config(architecture)),
+  auto model = std::make_shared<EncoderDecoder>(std::make_shared<models::Embedder>(*encoder_config()),
+                                                std::make_shared<models::CausalLm>(*decoder_config(architecture)),
                                                 models::EncoderDecoderConfig{.decoder_start_token_id = 2, .pad_token_id = 1, .eos_token_id = 0});
   const at::NoGradGuard no_grad;
   for (at::Tensor& parameter : model->parameters()) parameter.add_(at::randn_like(parameter), 0.15);

@@ -33,8 +33,8 @@ Attention::Attention(const Config& config) : config_(config) {
   out_proj_ = register_module("out_proj", make_linear(D, D, config.init_std));
 }
 
-at::Tensor Attention::attend(const at::Tensor& x, const at::Tensor& keys, const at::Tensor& values, const std::optional<at::Tensor>& mask, bool causal,
-                             const Trace* trace, const std::string& name) const {
+at::Tensor Attention::attend(const at::Tensor& x, const at::Tensor& keys, const at::Tensor& values, const std::optional<at::Tensor>& mask,
+                             bool causal, const Trace* trace, const std::string& name) const {
   const int64_t H = config_.decoder_attention_heads;
   const auto heads = [&](const at::Tensor& y) { return y.view({y.size(0), y.size(1), H, -1}).transpose(1, 2); };
   const at::Tensor q = heads(q_proj_->forward(x)), k = heads(keys), v = heads(values);

@@ -34,8 +34,8 @@ struct LayerCall {
 class Attention : public torch::nn::Module {
  protected:
   explicit Attention(const Config& config);
-  [[nodiscard]] at::Tensor attend(const at::Tensor& x, const at::Tensor& keys, const at::Tensor& values, const std::optional<at::Tensor>& mask, bool causal,
-                                  const Trace* trace, const std::string& name) const;
+  [[nodiscard]] at::Tensor attend(const at::Tensor& x, const at::Tensor& keys, const at::Tensor& values, const std::optional<at::Tensor>& mask,
+                                  bool causal, const Trace* trace, const std::string& name) const;
 
   Config config_;
   std::shared_ptr<nn::Linear> q_proj_, k_proj_, v_proj_, out_proj_;

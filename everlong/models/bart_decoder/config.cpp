@@ -12,10 +12,8 @@
 namespace everlong::models::bart_decoder {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, nn::Activation>, 4> kActivationNames{{{"gelu", nn::Activation::gelu},
-                                                                                       {"gelu_new", nn::Activation::gelu_accurate},
-                                                                                       {"relu", nn::Activation::relu},
-                                                                                       {"silu", nn::Activation::silu}}};
+constexpr std::array<std::pair<std::string_view, nn::Activation>, 4> kActivationNames{
+    {{"gelu", nn::Activation::gelu}, {"gelu_new", nn::Activation::gelu_accurate}, {"relu", nn::Activation::relu}, {"silu", nn::Activation::silu}}};
 constexpr std::array<const char*, 2> kKinds = {"weight", "bias"};
 constexpr std::array<const char*, 4> kProjections = {"q_proj", "k_proj", "v_proj", "out_proj"};
 
@@ -65,10 +63,12 @@ void Config::validate() const {
                      .got = fmt::format("{} and {}", d_model, decoder_attention_heads)};
   });
   require(pad_token_id < vocab_size, [&] {
-    return Complaint{.where = "bart config", .expected = fmt::format("pad_token_id below vocab_size = {}", vocab_size), .got = fmt::format("{}", pad_token_id)};
+    return Complaint{
+        .where = "bart config", .expected = fmt::format("pad_token_id below vocab_size = {}", vocab_size), .got = fmt::format("{}", pad_token_id)};
   });
   if (decoder_layerdrop > 0)
-    throw Unsupported({.where = "bart config", .expected = "decoder_layerdrop = 0", .got = fmt::format("{}", decoder_layerdrop), .hint = "use dropout"});
+    throw Unsupported(
+        {.where = "bart config", .expected = "decoder_layerdrop = 0", .got = fmt::format("{}", decoder_layerdrop), .hint = "use dropout"});
 }
 
 std::shared_ptr<Model> Config::build() const {
@@ -116,7 +116,8 @@ std::vector<std::string> Config::adapt_public_tensors(checkpoint::TensorMap& ten
     return notes;
   }
   if (bias->second.ne(0).any().item<bool>())
-    throw FormatError({.file = "model.safetensors", .field = "final_logits_bias"}, "zeros", "other values", "set final_logits_bias = true in config.json");
+    throw FormatError({.file = "model.safetensors", .field = "final_logits_bias"}, "zeros", "other values",
+                      "set final_logits_bias = true in config.json");
   tensors.erase(bias);
   return notes;
 }

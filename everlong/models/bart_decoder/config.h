@@ -16,10 +16,10 @@ namespace everlong::models::bart_decoder {
 class Config final : public ArchitectureConfig {
  public:
   int64_t vocab_size = 50265;
-  int64_t d_model = 1024;                  ///< D
+  int64_t d_model = 1024;  ///< D
   int64_t decoder_layers = 12;
-  int64_t decoder_attention_heads = 16;    ///< H
-  int64_t decoder_ffn_dim = 4096;          ///< F
+  int64_t decoder_attention_heads = 16;  ///< H
+  int64_t decoder_ffn_dim = 4096;        ///< F
   nn::Activation activation_function = nn::Activation::gelu;
   int64_t max_position_embeddings = 1024;  ///< learned positions: the longest text that can be read or written
   bool scale_embedding = false;

@@ -93,7 +93,8 @@ void BartDecoderModel::read_memory(const ModelInput& input, LayerCall& call, std
   const at::Device device = embedding_->weight.device();
   if (input.memory) {
     require(input.memory->size(2) == config_.d_model, [&] {
-      return Complaint{.where = "bart", .expected = fmt::format("encoder states of width {}", config_.d_model), .got = fmt::format("{}", input.memory->size(2))};
+      return Complaint{
+          .where = "bart", .expected = fmt::format("encoder states of width {}", config_.d_model), .got = fmt::format("{}", input.memory->size(2))};
     });
     call.memory = *input.memory;
     const auto options = at::TensorOptions(at::kBool).device(device);
