@@ -10,10 +10,12 @@ BeamRow::BeamRow(std::vector<int64_t> prompt, const SearchOptions& options) : op
 }
 
 void BeamRow::finish(const Beam& beam, bool ended, double score, int64_t length) {
-  const double ranked = options_.num_beams == 1 ? score : score / std::pow(static_cast<double>(std::max<int64_t>(length, 1)), options_.length_penalty);
+  const double ranked =
+      options_.num_beams == 1 ? score : score / std::pow(static_cast<double>(std::max<int64_t>(length, 1)), options_.length_penalty);
   const auto full = static_cast<int64_t>(finished_.size()) >= options_.num_beams;
   if (full && !(ranked > worst_)) return;
-  finished_.push_back({.tokens = {beam.tokens.begin() + static_cast<std::ptrdiff_t>(prompt_len_), beam.tokens.end()}, .score = ranked, .ended = ended});
+  finished_.push_back(
+      {.tokens = {beam.tokens.begin() + static_cast<std::ptrdiff_t>(prompt_len_), beam.tokens.end()}, .score = ranked, .ended = ended});
   const auto worse = [](const Continuation& a, const Continuation& b) { return a.score < b.score; };
   if (full) finished_.erase(std::min_element(finished_.begin(), finished_.end(), worse));
   worst_ = std::min_element(finished_.begin(), finished_.end(), worse)->score;

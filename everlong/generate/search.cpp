@@ -161,7 +161,8 @@ SearchResult search(models::EncoderDecoder& model, const models::ModelInput& sou
   const at::NoGradGuard no_grad;
   const models::EncodedSource encoded = model.encode(source);
   if (!options.end_token && model.config().eos_token_id >= 0) options.end_token = model.config().eos_token_id;
-  const at::Tensor start = at::full({encoded.states.size(0), 1}, model.config().decoder_start_token_id, at::TensorOptions(at::kLong).device(encoded.states.device()));
+  const at::Tensor start =
+      at::full({encoded.states.size(0), 1}, model.config().decoder_start_token_id, at::TensorOptions(at::kLong).device(encoded.states.device()));
   return search(model.decoder(), {.tokens = start, .memory = encoded.states, .memory_valid = encoded.valid}, options);
 }
 

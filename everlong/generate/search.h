@@ -21,16 +21,16 @@ enum class EarlyStopping {
 
 struct SearchOptions {
   int64_t num_beams = 1;
-  int64_t num_results = 1;                              ///< continuations a row, at most num_beams
+  int64_t num_results = 1;  ///< continuations a row, at most num_beams
   int64_t max_new_tokens = 128;
-  double length_penalty = 1.0;                          ///< beams are ranked by log-probability / length^penalty: > 0 favours long ones
+  double length_penalty = 1.0;  ///< beams are ranked by log-probability / length^penalty: > 0 favours long ones
   EarlyStopping early_stopping = EarlyStopping::heuristic;
-  int64_t no_repeat_ngram_size = 0;                     ///< no n tokens in a row occur twice, the prompt's included; 0 = off
-  double repetition_penalty = 1.0;                      ///< scores of tokens that occurred, in the prompt too; 1 = off
-  std::optional<int64_t> end_token = {};                ///< ends a continuation; none = only the length does
-  std::optional<SamplingOptions> sampling = {};         ///< draws instead of taking the best; with one beam only
-  uint64_t seed = 0;                                    ///< row r draws as row 0 of seed + r
-  std::function<bool(int64_t num_tokens)> on_step = {}; ///< called after each token; false ends the search with what there is
+  int64_t no_repeat_ngram_size = 0;                      ///< no n tokens in a row occur twice, the prompt's included; 0 = off
+  double repetition_penalty = 1.0;                       ///< scores of tokens that occurred, in the prompt too; 1 = off
+  std::optional<int64_t> end_token = {};                 ///< ends a continuation; none = only the length does
+  std::optional<SamplingOptions> sampling = {};          ///< draws instead of taking the best; with one beam only
+  uint64_t seed = 0;                                     ///< row r draws as row 0 of seed + r
+  std::function<bool(int64_t num_tokens)> on_step = {};  ///< called after each token; false ends the search with what there is
 };
 
 /// One continuation.

@@ -67,7 +67,12 @@ TEST_P(SearchOver, ABeamAsWideAsAllContinuationsFindsTheBestOfThem) {
   const at::Tensor prompt = at::tensor({3, 0, 4}, at::kLong).unsqueeze(0);
   for (const double length_penalty : {1.0, 0.0, -0.7, 2.0}) {
     const auto expected = all_continuations(*model, prompt, 3, 2, length_penalty);
-    const SearchOptions options{.num_beams = 125, .num_results = 20, .max_new_tokens = 3, .length_penalty = length_penalty, .early_stopping = EarlyStopping::never, .end_token = 2};
+    const SearchOptions options{.num_beams = 125,
+                                .num_results = 20,
+                                .max_new_tokens = 3,
+                                .length_penalty = length_penalty,
+                                .early_stopping = EarlyStopping::never,
+                                .end_token = 2};
     const auto found = search(*model, {.tokens = prompt}, options).rows.at(0);
     ASSERT_EQ(found.size(), 20u);
     for (size_t i = 0; i < found.size(); ++i) {
@@ -121,13 +126,15 @@ TEST_P(SearchOver, NoNgramComesTwice) {
   EXPECT_FALSE(dead_end.ended);
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, SearchOver, ::testing::Values("mega", "transformer", "bart_decoder"), [](const auto& instance) { return instance.param; });
+INSTANTIATE_TEST_SUITE_P(Architectures, SearchOver, ::testing::Values("mega", "transformer", "bart_decoder"),
+                         [](const auto& instance) { return instance.param; });
 
 TEST(Search, TheSeedDecidesWhatIsDrawnAndTemperatureZeroIsGreedy) {
   const auto model = model_of("transformer", 37);
   const at::Tensor prompt = testing::random_tokens(*model, 2, 4);
   const auto drawn = [&](uint64_t seed, double temperature) {
-    const auto rows = search(*model, {.tokens = prompt}, {.max_new_tokens = 15, .sampling = SamplingOptions{.temperature = temperature}, .seed = seed}).rows;
+    const auto rows =
+        search(*model, {.tokens = prompt}, {.max_new_tokens = 15, .sampling = SamplingOptions{.temperature = temperature}, .seed = seed}).rows;
     return std::pair(rows[0][0].tokens, rows[1][0].tokens);
   };
   EXPECT_EQ(drawn(1, 1), drawn(1, 1));
@@ -140,10 +147,11 @@ TEST(Search, AStepCanEndIt) {
   const auto model = model_of("mega", 37);
   for (const int64_t beams : {1, 4}) {
     int64_t last = 0;
-    const auto found = search(*model, {.tokens = testing::random_tokens(*model, 1, 4)}, {.num_beams = beams, .max_new_tokens = 50, .on_step = [&](int64_t step) {
-                                                                                           last = step;
-                                                                                           return step < 3;
-                                                                                         }});
+    const auto found =
+        search(*model, {.tokens = testing::random_tokens(*model, 1, 4)}, {.num_beams = beams, .max_new_tokens = 50, .on_step = [&](int64_t step) {
+                                                                            last = step;
+                                                                            return step < 3;
+                                                                          }});
     EXPECT_TRUE(found.interrupted);
     EXPECT_EQ(last, 3);
     EXPECT_EQ(found.rows.at(0).at(0).tokens.size(), 3u);
@@ -208,7 +216,9 @@ TEST(Search, ADecoderAloneFindsWhatTransformersFinds) {
   const auto model = models::load_causal_lm(folder, at::kDouble).model;
   model->model().set_compute_dtype(at::kDouble);
   const at::Tensor prompt = ids_of(beams["input_ids"]);
-  expect_ids(beams, [&](const SearchOptions& options) { return padded_ids(prompt, search(*model, {.tokens = prompt}, options), options.end_token, beams["pad_token_id"].get<int64_t>()); });
+  expect_ids(beams, [&](const SearchOptions& options) {
+    return padded_ids(prompt, search(*model, {.tokens = prompt}, options), options.end_token, beams["pad_token_id"].get<int64_t>());
+  });
 }
 
 TEST(Search, EncoderDecoderModelsFindWhatTransformersFinds) {
@@ -219,7 +229,9 @@ TEST(Search, EncoderDecoderModelsFindWhatTransformersFinds) {
     model->set_compute_dtype(at::kDouble);
     const models::ModelInput source{.tokens = ids_of(beams["input_ids"]), .valid = ids_of(beams["attention_mask"]).to(at::kBool)};
     const at::Tensor start = at::full({source.tokens.size(0), 1}, beams["decoder_start_token_id"].get<int64_t>(), at::kLong);
-    expect_ids(beams, [&](const SearchOptions& options) { return padded_ids(start, search(*model, source, options), options.end_token, beams["pad_token_id"].get<int64_t>()); });
+    expect_ids(beams, [&](const SearchOptions& options) {
+      return padded_ids(start, search(*model, source, options), options.end_token, beams["pad_token_id"].get<int64_t>());
+    });
   }
 }
 
