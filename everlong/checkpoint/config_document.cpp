@@ -11,6 +11,9 @@ struct ConfigDocument::Content {
   io::Json object = io::Json::object();
   std::string file;
   std::string model_type;
+
+  void check(const std::string& key);
+  [[nodiscard]] io::OrderedJson complete(const Fields& fields, std::string_view type, std::string_view head_class) const;
 };
 
 ConfigDocument::ConfigDocument() : content_(std::make_unique<Content>()) {}
@@ -21,17 +24,34 @@ ConfigDocument& ConfigDocument::operator=(const ConfigDocument& other) {
   return *this;
 }
 
+/// Checks an object of a file. `key` names the part that it is; empty = the whole.
+void ConfigDocument::Content::check(const std::string& key) {
+  if (!object.is_object()) throw FormatError({.file = file, .field = key}, "a JSON object", object.type_name());
+  const auto type = object.find("model_type");
+  if (type == object.end() || !type->is_string())
+    throw FormatError({.file = file, .field = key.empty() ? "model_type" : key + ".model_type"}, "the name of an architecture", type == object.end() ? "nothing" : "no text");
+  model_type = type->get<std::string>();
+}
+
 ConfigDocument ConfigDocument::read(const std::filesystem::path& path) {
   ConfigDocument document;
   document.content_->file = path.string();
   document.content_->object = io::read_json_file(path);
-  const io::Json& object = document.content_->object;
-  if (!object.is_object()) throw FormatError({.file = path.string()}, "a JSON object", object.type_name());
-  if (!object.contains("model_type") || !object["model_type"].is_string())
-    throw FormatError({.file = path.string(), .field = "model_type"}, "the name of an architecture", object.contains("model_type") ? "no text" : "nothing");
-  document.content_->model_type = object["model_type"].get<std::string>();
+  document.content_->check("");
   return document;
 }
+
+ConfigDocument ConfigDocument::part(const std::string& key) const {
+  const auto found = content_->object.find(key);
+  if (found == content_->object.end()) throw FormatError({.file = content_->file, .field = key}, "the configuration of a model", "nothing");
+  ConfigDocument document;
+  document.content_->file = content_->file;
+  document.content_->object = *found;
+  document.content_->check(key);
+  return document;
+}
+
+void ConfigDocument::set_part(const std::string& key, const ConfigDocument& part) { content_->object[key] = part.content_->object; }
 
 const std::string& ConfigDocument::model_type() const { return content_->model_type; }
 
@@ -71,6 +91,7 @@ void ConfigDocument::set_label_names(const std::vector<std::string>& names) {
 }
 
 void ConfigDocument::set_text(const std::string& key, const std::string& value) { content_->object[key] = value; }
+void ConfigDocument::set_flag(const std::string& key, bool value) { content_->object[key] = value; }
 
 std::vector<std::string> ConfigDocument::apply(const Fields& fields) const {
   io::Json object = content_->object;
@@ -80,15 +101,27 @@ std::vector<std::string> ConfigDocument::apply(const Fields& fields) const {
   return io::apply_json(fields, object, content_->file);
 }
 
-void ConfigDocument::write(const std::filesystem::path& path, const Fields& fields, std::string_view model_type, std::string_view head_class) const {
+io::OrderedJson ConfigDocument::Content::complete(const Fields& fields, std::string_view type, std::string_view head_class) const {
   io::OrderedJson written = io::OrderedJson::object();
   written["architectures"] = {std::string(head_class)};
-  written["model_type"] = std::string(model_type);
+  written["model_type"] = std::string(type);
   const io::OrderedJson known = io::to_json(fields);
   for (const auto& item : known.items()) written[item.key()] = item.value();
-  for (const auto& item : content_->object.items())
+  for (const auto& item : object.items())
     if (!written.contains(item.key())) written[item.key()] = io::OrderedJson::parse(item.value().dump());
-  io::write_json(path, written);
+  return written;
+}
+
+ConfigDocument ConfigDocument::with(const Fields& fields, std::string_view model_type, std::string_view head_class) const {
+  ConfigDocument document;
+  document.content_->file = content_->file;
+  document.content_->object = io::Json::parse(content_->complete(fields, model_type, head_class).dump());
+  document.content_->model_type = model_type;
+  return document;
+}
+
+void ConfigDocument::write(const std::filesystem::path& path, const Fields& fields, std::string_view model_type, std::string_view head_class) const {
+  io::write_json(path, content_->complete(fields, model_type, head_class));
 }
 
 }  // namespace everlong::checkpoint

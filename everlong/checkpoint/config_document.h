@@ -33,8 +33,17 @@ class ConfigDocument {
   /// Replaces "id2label" and "label2id".
   void set_label_names(const std::vector<std::string>& names);
 
-  /// Replaces a text, or adds it.
+  /// Replaces a text or a flag, or adds it.
   void set_text(const std::string& key, const std::string& value);
+  void set_flag(const std::string& key, bool value);
+
+  /// The configuration of one of several models that share a file, under a key of its own.
+  /// Errors   FormatError if there is none, or it is not a JSON object with a text "model_type"
+  [[nodiscard]] ConfigDocument part(const std::string& key) const;
+  void set_part(const std::string& key, const ConfigDocument& part);
+
+  /// What write() writes, as a document.
+  [[nodiscard]] ConfigDocument with(const Fields& fields, std::string_view model_type, std::string_view head_class) const;
 
   /// Sets every field that the document names; null for a token id means none (-1). Returns the keys that are no field.
   /// Errors   InvalidArgument naming file and key if a value does not fit

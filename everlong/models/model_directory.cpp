@@ -30,13 +30,14 @@ void resolve_tied_output(checkpoint::TensorMap& tensors, const std::vector<check
 }
 
 /// Parts of the head may be missing: they keep their fresh values. Anything else is an error.
-void settle_missing(checkpoint::LoadReport& report, std::vector<std::string>& notes, const std::string& file) {
+void settle_missing(checkpoint::LoadReport& report, std::vector<std::string>& notes, const std::string& file, const std::string& may_start_fresh) {
   std::vector<std::string> fresh;
   std::erase_if(report.missing, [](const std::string& name) { return name.ends_with("num_batches_tracked"); });
   std::erase_if(report.missing, [&](const std::string& name) {
-    if (name.starts_with("head.") && name != kOutputBias) fresh.push_back(name);
+    const bool allowed = name.starts_with("head.") || (!may_start_fresh.empty() && name.find(may_start_fresh) != std::string::npos);
+    if (allowed && name != kOutputBias) fresh.push_back(name);
     if (name == kOutputBias) notes.push_back("the bias of the output layer is not in the file; zeros are used");
-    return name.starts_with("head.");
+    return allowed;
   });
   if (!fresh.empty()) notes.push_back(fmt::format("not in the file, so freshly initialised: {}", fmt::join(fresh, ", ")));
   if (!report.missing.empty())
@@ -45,6 +46,22 @@ void settle_missing(checkpoint::LoadReport& report, std::vector<std::string>& no
 }
 
 bool is_language_model(Task task) { return task == Task::causal_lm || task == Task::masked_lm; }
+
+/// Calls use(document, fields, class) with what config.json of a model says.
+template <class Use>
+void describe(const TaskHead& model, const checkpoint::ConfigDocument& extra, const Use& use) {
+  const auto config = model.config().clone();
+  TaskConfig task_config = model.task_config();
+  Fields fields = config->fields();
+  checkpoint::ConfigDocument document = extra;
+  if (!is_language_model(model.task()) && model.task() != Task::embedding) {
+    const Fields task_fields = task_config.fields();
+    for (const Field& field : task_fields.all())
+      if (to_text(field.get()) != "automatic") fields.append(field);  // the public file has null there
+    if (!task_config.label_names.empty()) document.set_label_names(task_config.label_names);
+  }
+  use(document, fields, config->head_class(model.task()));
+}
 
 }  // namespace
 
@@ -55,8 +72,10 @@ Task LoadedConfig::saved_task() const {
   return config->default_task();
 }
 
-LoadedConfig load_config(const std::filesystem::path& folder) {
-  LoadedConfig loaded{.config = nullptr, .task_config = {}, .document = checkpoint::ConfigDocument::read(folder / "config.json"), .unknown_keys = {}};
+LoadedConfig load_config(const std::filesystem::path& folder) { return config_from(checkpoint::ConfigDocument::read(folder / "config.json")); }
+
+LoadedConfig config_from(checkpoint::ConfigDocument document) {
+  LoadedConfig loaded{.config = nullptr, .task_config = {}, .document = std::move(document), .unknown_keys = {}};
   loaded.config = find_architecture(loaded.document.model_type()).make_config();
   const Fields task_fields = loaded.task_config.fields();
   loaded.unknown_keys = loaded.document.apply(loaded.config->fields());
@@ -73,6 +92,11 @@ LoadedConfig load_config(const std::filesystem::path& folder) {
 
 LoadedHead load_head(const std::filesystem::path& folder, const LoadOptions& options) {
   LoadedConfig config = load_config(folder);
+  checkpoint::TensorFile weights = checkpoint::load_weights(folder);
+  return head_from(std::move(config), std::move(weights.tensors), weights.path.string(), options);
+}
+
+LoadedHead head_from(LoadedConfig config, checkpoint::TensorMap tensors, const std::string& file, const LoadOptions& options) {
   const Task task = options.task.value_or(config.saved_task());
   LoadedHead loaded{.model = make_head(*config.config, task, options.task_config.value_or(config.task_config)),
                     .document = std::move(config.document),
@@ -80,14 +104,12 @@ LoadedHead load_head(const std::filesystem::path& folder, const LoadOptions& opt
                     .stored_dtypes = {},
                     .notes = {}};
   if (options.parameter_dtype == at::kDouble) loaded.model->to(at::kDouble);
-  auto weights = checkpoint::load_weights(folder);
-  for (const auto& [name, tensor] : weights.tensors) loaded.stored_dtypes.emplace(name, tensor.scalar_type());
-  const std::string file = weights.path.string();
+  for (const auto& [name, tensor] : tensors) loaded.stored_dtypes.emplace(name, tensor.scalar_type());
   const auto rules = config.config->name_rules(task);
-  loaded.notes = config.config->adapt_public_tensors(weights.tensors);
-  if (is_language_model(task) && config.config->lm_head().tied) resolve_tied_output(weights.tensors, rules, loaded.notes);
-  loaded.report = checkpoint::load_into(*loaded.model, weights.tensors, rules, std::string(config.config->base_prefix()), file);
-  settle_missing(loaded.report, loaded.notes, file);
+  loaded.notes = config.config->adapt_public_tensors(tensors);
+  if (is_language_model(task) && config.config->lm_head().tied) resolve_tied_output(tensors, rules, loaded.notes);
+  loaded.report = checkpoint::load_into(*loaded.model, tensors, rules, std::string(config.config->base_prefix()), file);
+  settle_missing(loaded.report, loaded.notes, file, options.may_start_fresh);
   loaded.model->eval();
   return loaded;
 }
@@ -111,18 +133,19 @@ checkpoint::TensorMap public_weights(const TaskHead& model) {
   return bare;
 }
 
+checkpoint::ConfigDocument public_config(const TaskHead& model, const checkpoint::ConfigDocument& extra) {
+  checkpoint::ConfigDocument complete;
+  describe(model, extra, [&](const checkpoint::ConfigDocument& document, const Fields& fields, std::string_view head_class) {
+    complete = document.with(fields, model.config().model_type(), head_class);
+  });
+  return complete;
+}
+
 void save_model(const std::filesystem::path& folder, const TaskHead& model, const checkpoint::ConfigDocument& extra) {
-  const auto config = model.config().clone();
-  TaskConfig task_config = model.task_config();
-  Fields fields = config->fields();
-  checkpoint::ConfigDocument document = extra;
-  if (!is_language_model(model.task()) && model.task() != Task::embedding) {
-    for (const Field& field : task_config.fields().all())
-      if (to_text(field.get()) != "automatic") fields.append(field);  // the public file has null there
-    if (!task_config.label_names.empty()) document.set_label_names(task_config.label_names);
-  }
   checkpoint::save_tensors(folder / "model.safetensors", public_weights(model), {{"format", "pt"}});
-  document.write(folder / "config.json", fields, config->model_type(), config->head_class(model.task()));
+  describe(model, extra, [&](const checkpoint::ConfigDocument& document, const Fields& fields, std::string_view head_class) {
+    document.write(folder / "config.json", fields, model.config().model_type(), head_class);
+  });
 }
 
 }  // namespace everlong::models

@@ -31,6 +31,9 @@ struct LoadedConfig {
 /// Errors   IoError, FormatError; Unsupported if its model_type is not in the registry; InvalidArgument if values do not fit
 [[nodiscard]] LoadedConfig load_config(const std::filesystem::path& folder);
 
+/// load_config() of a document that was read, or that is part of another. Errors  as load_config, but IoError
+[[nodiscard]] LoadedConfig config_from(checkpoint::ConfigDocument document);
+
 template <class Head>
 struct Loaded {
   std::shared_ptr<Head> model;
@@ -46,17 +49,24 @@ struct LoadOptions {
   std::optional<Task> task = {};                 ///< none = the task that the folder was saved for
   std::optional<TaskConfig> task_config = {};    ///< none = that of config.json
   at::ScalarType parameter_dtype = at::kFloat;   ///< or fp64
+  std::string may_start_fresh = {};              ///< parameters of the model with this in their own name may be missing too; empty = none
 };
 
 /// Loads a model and the head of a task in evaluation mode. Head tensors that the folder does not have keep their fresh values, and a note says so.
 /// Errors   as load_config; FormatError if a tensor of the model itself is missing, or one has another shape than the configuration says
 [[nodiscard]] LoadedHead load_head(const std::filesystem::path& folder, const LoadOptions& options = {});
 
+/// load_head() from a configuration and tensors that were read; `file` is what errors name. Errors  as load_head, but IoError
+[[nodiscard]] LoadedHead head_from(LoadedConfig config, checkpoint::TensorMap tensors, const std::string& file, const LoadOptions& options = {});
+
 /// load_head() for the task of causal language modelling.
 [[nodiscard]] LoadedModel load_causal_lm(const std::filesystem::path& folder, at::ScalarType parameter_dtype = at::kFloat);
 
 /// What a public model.safetensors holds: the model's tensors under public names, and the placeholders of its family.
 [[nodiscard]] checkpoint::TensorMap public_weights(const TaskHead& model);
+
+/// What config.json of a model says. `extra` keeps unknown configuration keys.
+[[nodiscard]] checkpoint::ConfigDocument public_config(const TaskHead& model, const checkpoint::ConfigDocument& extra = {});
 
 /// Writes config.json and model.safetensors into an existing folder, each atomically. `extra` keeps unknown configuration keys.
 void save_model(const std::filesystem::path& folder, const TaskHead& model, const checkpoint::ConfigDocument& extra = {});

@@ -20,6 +20,7 @@ PROGRAM = os.environ.get("EVERLONG_PROGRAM", "build/release/bin/everlong")
 FOREIGN_MODULE = os.environ.get("EVERLONG_FOREIGN_MODULE", "")
 GOLDEN = "tests/golden/mega/clm_rotary_softmax"
 MODULE = "libeverlong_compute.so"
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 HAS_MODULE = os.path.exists(os.path.join(os.path.dirname(PROGRAM), MODULE))
 
 VERBS = ["train", "eval", "generate", "tokenize", "data", "inspect", "state", "convert", "verify", "bench", "plot", "doctor", "completion", "man"]
@@ -134,6 +135,8 @@ class Usage(unittest.TestCase):
     def test_options_that_contradict_each_other_are_refused(self):
         self.refuse("doctor", "-q", "-v", says="excludes")
         self.refuse("generate", "m", "--prompt", "a", "--prompt-file", "b", says="excludes")
+        self.refuse("generate", "m", "--source", "a", "--prompt", "b", says="excludes")
+        self.refuse("generate", "m", "--num-beams", "0", says="expected integer >= 1")
 
     def test_a_file_may_be_called_like_a_verb(self):
         status, _, err = run("inspect", "train")
@@ -603,6 +606,43 @@ class TinyRun(WithFolder):
 
     def generate(self, *words):
         return self.answer("generate", self.run_folder, "--temperature", "0", "--json", *words)
+
+    def test_beams_search_for_the_likeliest_continuation(self):
+        greedy = self.generate("--prompt", "It is a", "--max-tokens", "9")
+        searched = self.answer("generate", self.run_folder, "--num-beams", "4", "--prompt", "It is a", "--max-tokens", "9", "--json")
+        self.assertEqual((searched["num_beams"], searched["tokens_read"], searched["stop_reason"]), (4, 7, "length"))
+        self.assertEqual(searched["tokens"], self.answer("generate", self.run_folder, "--num-beams", "4", "--prompt", "It is a", "-n", "9", "--json", "--seed", "5")["tokens"])
+        self.assertEqual(len(greedy["tokens"]), 9)
+        self.refuse("generate", self.run_folder, "--num-beams", "2", "--prompt", "a", "--state-out", self.path("s"), says="--state-out")
+        self.refuse("generate", self.run_folder, "--source", "a", says="--prompt")
+        self.refuse("generate", self.run_folder, "--num-beams", "2", says="--prompt")
+
+    def test_an_encoder_decoder_model_writes_the_target_of_a_source(self):
+        folder = self.pair()
+        answers = [self.answer("generate", folder, *words, "-n", "6", "--num-beams", "3", "--json") for words in
+                   (["--source", "a cab"], ["--source-file", self.path("source.txt", b"a cab")])]
+        self.assertEqual(answers[0]["tokens"], answers[1]["tokens"])
+        self.assertEqual((answers[0]["tokens_read"], answers[0]["num_beams"]), (5, 3))
+        self.assertLess(answers[0]["score"], 0)
+        self.assertEqual(self.ask("--quiet", "generate", folder, "--source", "a cab", "-n", "6", "--num-beams", "3"), answers[0]["text"] + "\n")
+        drawn = [self.ask("--quiet", "generate", folder, "--source", "a cab", "-n", "9", "--seed", seed) for seed in ("1", "1", "2")]
+        self.assertEqual(drawn[0], drawn[1])
+        self.assertNotEqual(drawn[0], drawn[2])
+        self.refuse("generate", folder, "--prompt", "a cab", says="--source")
+        self.refuse("generate", folder, says="--source")
+        self.refuse("generate", folder, "--source", "", says="nothing")
+
+    def pair(self):
+        """A tiny encoder-decoder model with a tokenizer of its size: special tokens, letters, and a space."""
+        folder = self.path("pair")
+        shutil.copytree(ROOT / "tests/golden/encoder_decoder/mega_mega", folder)
+        spellings = ["<s>", "<pad>", "</s>"] + list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJK") + ["\u0120"]
+        tokenizer = {"version": "1.0", "added_tokens": [{"id": i, "content": spellings[i], "special": True} for i in range(3)],
+                     "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}, "decoder": {"type": "ByteLevel"},
+                     "model": {"type": "BPE", "vocab": {spelling: i for i, spelling in enumerate(spellings)}, "merges": []}}
+        with open(os.path.join(folder, "tokenizer.json"), "w", encoding="utf-8") as file:
+            json.dump(tokenizer, file)
+        return folder
 
     def bits_per_byte(self, model):
         return self.answer("eval", model, self.eval_file, "--json")["total"]["bits_per_byte"]

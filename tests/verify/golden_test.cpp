@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 
 #include <gtest/gtest.h>
@@ -11,7 +12,8 @@ namespace {
 
 std::vector<std::string> case_names() {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(source_path("tests/golden/mega"))) names.push_back(entry.path().filename().string());
+  for (const std::string family : {"mega", "bart_decoder"})
+    for (const auto& entry : std::filesystem::directory_iterator(source_path("tests/golden/" + family))) names.push_back(family + "/" + entry.path().filename().string());
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -25,7 +27,7 @@ std::string failures(const verify::CaseResult& result) {
 
 class Golden : public ::testing::TestWithParam<std::string> {
  protected:
-  [[nodiscard]] verify::CaseResult run(at::ScalarType dtype) const { return verify::verify_case(source_path("tests/golden/mega/" + GetParam()), {.dtype = dtype}); }
+  [[nodiscard]] verify::CaseResult run(at::ScalarType dtype) const { return verify::verify_case(source_path("tests/golden/" + GetParam()), {.dtype = dtype}); }
 };
 
 TEST_P(Golden, Fp64WithinOnePartInABillion) {
@@ -46,7 +48,13 @@ TEST_P(Golden, Bf16LogitsAndLossWithinThreeParts) {
   EXPECT_TRUE(result.ok) << failures(result);
 }
 
-INSTANTIATE_TEST_SUITE_P(Mega, Golden, ::testing::ValuesIn(case_names()), [](const auto& instance) { return instance.param; });
+std::string test_name(const ::testing::TestParamInfo<std::string>& instance) {
+  std::string name = instance.param;
+  std::replace(name.begin(), name.end(), '/', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Golden, ::testing::ValuesIn(case_names()), test_name);
 
 TEST(Compare, SeesAWrongEntryANanAndAWrongShape) {
   const at::Tensor right = at::arange(12, at::kDouble).view({3, 4});

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/everlong/compute/common.h"
+#include "apps/everlong/compute/generate_search.h"
 #include "apps/everlong/compute/runs.h"
 #include "apps/everlong/guard.h"
 #include "apps/everlong/interrupt.h"
@@ -11,16 +12,9 @@
 #include "everlong/base/error.h"
 #include "everlong/base/log.h"
 #include "everlong/generate/session.h"
-#include "everlong/io/lines.h"
 
 namespace everlong::app {
 namespace {
-
-std::string prompt_of(const GenerateOptions& options) {
-  if (options.prompt) return *options.prompt;
-  if (!options.prompt_file) return {};
-  return io::read_document(*options.prompt_file == "-" ? std::filesystem::path("/dev/stdin") : std::filesystem::path(*options.prompt_file));
-}
 
 const char* reason_text(generate::StopReason reason) {
   switch (reason) {
@@ -35,10 +29,11 @@ const char* reason_text(generate::StopReason reason) {
 }  // namespace
 
 int run_generate(const GenerateOptions& options) {
+  if (wants_search(options)) return run_search(options);
   const LoadedLm lm = load_lm(options.model, options.compute);
   generate::Session session(lm.model, lm.tokenizer);
   if (!options.state_in.empty()) session.load(options.state_in);
-  session.read(prompt_of(options));
+  session.read(given_text(options.prompt, options.prompt_file));
 
   const uint64_t seed = options.seed ? static_cast<uint64_t>(*options.seed) : std::random_device{}();
   const InterruptScope interrupt;
