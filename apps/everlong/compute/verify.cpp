@@ -11,6 +11,7 @@
 #include "everlong/base/error.h"
 #include "everlong/base/log.h"
 #include "everlong/checkpoint/tensor_file.h"
+#include "everlong/io/json.h"
 #include "everlong/verify/golden_case.h"
 
 namespace everlong::app {
@@ -49,6 +50,7 @@ int run_verify(const VerifyOptions& options) {
     return Complaint{.where = "--dump", .expected = "one case", .got = fmt::format("{} cases", options.cases.size())};
   });
   const verify::VerifyOptions how{.dtype = torch_dtype(options.compute.dtype.value_or(Dtype::f64)), .tolerance = options.tolerance};
+  for (const std::string& path : options.cases) (void)io::read_json_file(std::filesystem::path(path) / "case.json");  // all are there before one runs
   Json all = Json::array();
   size_t passed = 0;
   for (const std::string& path : options.cases) {
