@@ -192,7 +192,8 @@ void save_config(const std::filesystem::path& folder, const TaskHead& model, con
   Fields fields = config->fields();
   checkpoint::ConfigDocument document = extra;
   if (!is_language_model(model.task()) && model.task() != Task::embedding) {
-    for (const Field& field : task_config.fields().all())
+    const Fields task_fields = task_config.fields();
+    for (const Field& field : task_fields.all())
       if (to_text(field.get()) != "automatic") fields.append(field);  // the public file has null there
     if (!task_config.label_names.empty()) document.set_label_names(task_config.label_names);
   }
