@@ -121,5 +121,19 @@ TEST_F(TiedWeights, ADecoderTakesTheForwardHalfOfAnEncoderAndItsHead) {
   EXPECT_NE(std::find(loaded.renamed.begin(), loaded.renamed.end(), models::Renaming(kBias, "lm_head.bias")), loaded.renamed.end());
 }
 
+TEST(SaveModel, TheLabelsOfAClassifierSurviveTheDisk) {
+  const TemporaryFolder folder;
+  const auto config = models::find_architecture("mega").tiny_config();
+  const models::TaskConfig labels{.num_labels = 3, .classifier_dropout = 0.25, .label_names = {"no", "maybe", "yes"}};
+  const auto head = models::make_head(*config, models::Task::sequence_classification, labels);
+  models::save_model(folder.path(), *head);
+  const auto loaded = models::load_head(folder.path());
+  EXPECT_EQ(loaded.model->task(), models::Task::sequence_classification);
+  EXPECT_EQ(loaded.model->task_config().num_labels, 3);
+  EXPECT_EQ(loaded.model->task_config().classifier_dropout, 0.25);
+  EXPECT_EQ(loaded.model->task_config().label_names, labels.label_names);
+  EXPECT_TRUE(loaded.report.missing.empty());
+}
+
 }  // namespace
 }  // namespace everlong::testing
