@@ -126,6 +126,17 @@ TEST(Fairseq, ALanguageModelSurvivesTheWayThereAndBack) {
   }
 }
 
+TEST(Fairseq, AMaskedLanguageModelSurvivesTheWayThereAndBack) {
+  const TemporaryFolder folder;
+  const auto model = models::load_head(golden("mlm_chunk8_simple_softmax")).model;
+  const auto original = model->config().original_checkpoint(model->task(), models::public_weights(*model));
+  checkpoint::write_training_file(folder / "c.pt", original.tensors, original.settings);
+  const auto back = models::load_head(folder / "c.pt");
+  EXPECT_EQ(back.model->task(), models::Task::masked_lm);
+  EXPECT_TRUE(back.report.missing.empty() && back.report.unexpected.empty());
+  EXPECT_TRUE(at::equal(logits_of(*back.model, 21), logits_of(*model, 21)));
+}
+
 TEST(Fairseq, TheFinalNormAndTheScaleActAndSurviveTheModelDirectory) {
   const TemporaryFolder folder;
   const auto model = language_model();

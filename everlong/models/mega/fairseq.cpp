@@ -284,7 +284,7 @@ std::optional<AdoptedCheckpoint> Config::adopt_original(const checkpoint::Traini
     adopted.tensors[theirs] = table ? widened(tensor, max_positions) : tensor;
     if (theirs != name) adopted.renamed.emplace_back(name, theirs);
   }
-  const bool masked = layout->kind == Kind::wrapper && adopted.tensors.contains("mlm_head.weight");
+  const bool masked = layout->kind == Kind::wrapper && (adopted.tensors.contains("mlm_head.weight") || adopted.tensors.contains("mlm_head.bias"));
   adopted.task = layout->kind == Kind::language_model ? Task::causal_lm : masked ? Task::masked_lm : Task::embedding;
   add_lm_hidden_dense_layer = adopted.tensors.contains("dense.weight");
   tie_word_embeddings = same_weights(adopted.tensors, adopted.task == Task::causal_lm ? "lm_head.weight" : "mlm_head.weight");
@@ -314,9 +314,11 @@ OriginalCheckpoint Config::original_checkpoint(Task task, const checkpoint::Tens
     original.tensors[theirs] = table ? tensor.narrow(0, 0, 2 * chunk_size - 1).clone() : tensor;
     if (theirs != name) original.renamed.emplace_back(name, theirs);
   }
+  const at::Tensor& embedding = original.tensors.at(std::string(layout.embedding));
+  if (task == Task::masked_lm) original.tensors.try_emplace("mlm_head.weight", embedding);  // the original's modules have both names
   if (!causal) return original;
   original.tensors["decoder.version"] = at::full({1}, 3, at::kFloat);
-  original.tensors.try_emplace("decoder.output_projection.weight", original.tensors.at(std::string(layout.embedding)));
+  original.tensors.try_emplace("decoder.output_projection.weight", embedding);
   return original;
 }
 
