@@ -1,15 +1,28 @@
+#include <algorithm>
+#include <array>
+
 #include <fmt/format.h>
 
 #include "everlong/base/error.h"
 #include "everlong/checkpoint/tensor_file.h"
+#include "everlong/checkpoint/torch_tensors.h"
 #include "everlong/io/weight_map.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::checkpoint {
 namespace {
 
-constexpr const char* kWhole = "model.safetensors";
-constexpr const char* kIndex = "model.safetensors.index.json";
+/// Names of a model directory's files in one format.
+struct Names {
+  WeightFormat format;
+  std::string_view stem, extension;
+
+  [[nodiscard]] std::string whole() const { return fmt::format("{}{}", stem, extension); }
+  [[nodiscard]] std::string index() const { return fmt::format("{}{}.index.json", stem, extension); }
+  [[nodiscard]] std::string shard(size_t i, size_t count) const { return fmt::format("{}-{:05}-of-{:05}{}", stem, i + 1, count, extension); }
+};
+
+constexpr std::array<Names, 2> kNames{{{WeightFormat::safetensors, "model", ".safetensors"}, {WeightFormat::torch, "pytorch_model", ".bin"}}};
 
 int64_t bytes_of(const at::Tensor& tensor) { return static_cast<int64_t>(tensor.nbytes()); }
 
@@ -28,51 +41,57 @@ std::vector<TensorMap> split(const TensorMap& tensors, int64_t max_shard_bytes) 
   return shards;
 }
 
-/// Shards of an earlier index, unless they are among those of now.
-void remove_shards(const std::filesystem::path& folder, const io::WeightMap& old, const io::WeightMap& now) {
-  const auto kept = io::shards_of(now);
-  for (const std::string& shard : io::shards_of(old))
-    if (!kept.contains(shard)) std::filesystem::remove(folder / shard);
+void save_file(const std::filesystem::path& path, const TensorMap& tensors, const SaveOptions& options) {
+  if (options.format == WeightFormat::torch)
+    save_torch_tensors(path, tensors);
+  else
+    save_tensors(path, tensors, options.metadata);
 }
 
-io::WeightMap old_weight_map(const std::filesystem::path& folder) {
-  if (!std::filesystem::exists(folder / kIndex)) return {};
-  try {
-    return io::read_weight_map(folder / kIndex, ".safetensors");
-  } catch (const FormatError&) {
-    return {};  // nothing is known about its shards; the index itself is replaced
+/// The names of everything that holds weights in the folder now.
+std::vector<std::string> weights_in(const std::filesystem::path& folder) {
+  std::vector<std::string> found;
+  for (const Names& names : kNames) {
+    found.push_back(names.whole());
+    if (!std::filesystem::exists(folder / names.index())) continue;
+    found.push_back(names.index());
+    try {
+      for (const std::string& shard : io::shards_of(io::read_weight_map(folder / names.index(), names.extension))) found.push_back(shard);
+    } catch (const FormatError&) {
+      // nothing is known about its shards; the index itself is replaced
+    }
   }
+  return found;
 }
 
 }  // namespace
 
-std::vector<std::string> save_weights(const std::filesystem::path& folder, const TensorMap& tensors, const Metadata& metadata,
-                                      int64_t max_shard_bytes) {
-  require(max_shard_bytes >= 0,
-          [&] { return Complaint{.where = "save_weights", .expected = "max_shard_bytes >= 0", .got = fmt::format("{}", max_shard_bytes)}; });
-  const std::vector<TensorMap> shards = split(tensors, max_shard_bytes);
-  const io::WeightMap old = old_weight_map(folder);
+std::vector<std::string> save_weights(const std::filesystem::path& folder, const TensorMap& tensors, const SaveOptions& options) {
+  require(options.max_shard_bytes >= 0,
+          [&] { return Complaint{.where = "save_weights", .expected = "max_shard_bytes >= 0", .got = fmt::format("{}", options.max_shard_bytes)}; });
+  const Names& names = kNames[options.format == WeightFormat::torch ? 1 : 0];
+  const std::vector<TensorMap> shards = split(tensors, options.max_shard_bytes);
+  const std::vector<std::string> old = weights_in(folder);
   std::vector<std::string> files;
-  io::WeightMap weight_map;
   if (shards.size() == 1) {
-    save_tensors(folder / kWhole, tensors, metadata);
-    std::filesystem::remove(folder / kIndex);
-    files.emplace_back(kWhole);
+    files.push_back(names.whole());
+    save_file(folder / files.back(), tensors, options);
   } else {
     int64_t total = 0;
+    io::WeightMap weight_map;
     for (size_t i = 0; i < shards.size(); ++i) {
-      files.push_back(fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size()));
-      save_tensors(folder / files.back(), shards[i], metadata);
+      files.push_back(names.shard(i, shards.size()));
+      save_file(folder / files.back(), shards[i], options);
       for (const auto& [name, tensor] : shards[i]) {
         weight_map[name] = files.back();
         total += bytes_of(tensor);
       }
     }
-    io::write_weight_map(folder / kIndex, weight_map, total);
-    std::filesystem::remove(folder / kWhole);
-    files.emplace_back(kIndex);
+    files.push_back(names.index());
+    io::write_weight_map(folder / files.back(), weight_map, total);
   }
-  remove_shards(folder, old, weight_map);
+  for (const std::string& name : old)
+    if (std::find(files.begin(), files.end(), name) == files.end()) std::filesystem::remove(folder / name);
   return files;
 }
 

@@ -38,11 +38,18 @@ struct TensorFile {
 /// Errors   IoError; InvalidArgument for a dtype that safetensors has no name for
 void save_tensors(const std::filesystem::path& path, const TensorMap& tensors, const Metadata& metadata = {});
 
-/// Writes the weights of a model directory: model.safetensors, or, where they have more than `max_shard_bytes` (0 = no limit), shards of at most that
-/// many bytes of data (a larger tensor is alone in one), then model.safetensors.index.json. Weights of the other form in the folder are then removed.
+enum class WeightFormat { safetensors, torch };
+
+struct SaveOptions {
+  WeightFormat format = WeightFormat::safetensors;  ///< torch: pytorch_model.bin
+  int64_t max_shard_bytes = 0;                      ///< of data in one file; 0 = no limit
+  Metadata metadata = {};                           ///< of safetensors files
+};
+
+/// Writes the weights of a model directory: model.safetensors or pytorch_model.bin, or, where they have more than `max_shard_bytes`, shards of at most
+/// that many bytes of data (a larger tensor is alone in one), then an index. Weights in another form that the folder had are then removed.
 /// Returns the names of the files, the index last.
-/// Errors   as save_tensors; InvalidArgument if `max_shard_bytes` < 0
-std::vector<std::string> save_weights(const std::filesystem::path& folder, const TensorMap& tensors, const Metadata& metadata = {},
-                                      int64_t max_shard_bytes = 0);
+/// Errors   as save_tensors and save_torch_tensors; InvalidArgument if `max_shard_bytes` < 0
+std::vector<std::string> save_weights(const std::filesystem::path& folder, const TensorMap& tensors, const SaveOptions& options = {});
 
 }  // namespace everlong::checkpoint

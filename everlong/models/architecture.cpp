@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "everlong/base/error.h"
+
 namespace everlong::models {
 
 std::string ArchitectureConfig::fingerprint() const {
@@ -12,6 +14,17 @@ std::string ArchitectureConfig::fingerprint() const {
   uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
   for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
   return fmt::format("{:016x}", hash);
+}
+
+void ArchitectureConfig::become_decoder() {
+  throw Unsupported({.where = std::string(model_type()), .expected = "an architecture that has encoders", .got = "one without"});
+}
+
+std::optional<AdoptedCheckpoint> ArchitectureConfig::adopt_original(const checkpoint::TrainingFile& /*original*/) { return std::nullopt; }
+
+OriginalCheckpoint ArchitectureConfig::original_checkpoint(Task /*task*/, const checkpoint::TensorMap& /*tensors*/) const {
+  throw Unsupported({.where = std::string(model_type()), .expected = "an architecture with an original release", .got = "one whose public form is all there is",
+                     .hint = "convert --to hf"});
 }
 
 }  // namespace everlong::models

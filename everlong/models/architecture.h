@@ -3,14 +3,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "everlong/base/config.h"
 #include "everlong/checkpoint/name_table.h"
 #include "everlong/checkpoint/tensor_file.h"
+#include "everlong/checkpoint/training_file.h"
 #include "everlong/models/task.h"
 
 namespace everlong::models {
@@ -39,6 +42,25 @@ struct Placeholder {
   std::vector<int64_t> shape;
 };
 
+using Renaming = std::pair<std::string, std::string>;
+
+/// A checkpoint of the authors' own training code, in the public dialect.
+struct AdoptedCheckpoint {
+  Task task = Task::causal_lm;
+  checkpoint::TensorMap tensors = {};  ///< under public names
+  std::vector<Renaming> renamed = {};
+  std::vector<std::string> ignored = {};  ///< known, without meaning or without a place here
+  std::vector<std::string> notes = {};
+};
+
+/// A model as the authors' own training code would have saved it.
+struct OriginalCheckpoint {
+  checkpoint::TensorMap tensors = {};
+  checkpoint::Settings settings = {};
+  std::vector<Renaming> renamed = {};     ///< from public names
+  std::vector<std::string> notes = {};    ///< what that code does not have
+};
+
 /// Configuration of one architecture: its fields under their public keys, and what follows from them.
 class ArchitectureConfig {
  public:
@@ -52,6 +74,17 @@ class ArchitectureConfig {
 
   /// Called after reading a public config.json that gave the keys `given`: sets own keys that it cannot know to what its authors' code does.
   virtual void adopt_public_defaults(const KeySet& given) { static_cast<void>(given); }
+
+  /// Makes an encoder's configuration that of a decoder which takes the encoder's weights. Errors  Unsupported where that has no meaning
+  virtual void become_decoder();
+
+  /// Takes a checkpoint of the authors' own training code: sets this configuration from its settings and shapes and gives its tensors public names.
+  /// None if the file is not of this architecture. Errors  Unsupported for what cannot be represented, by name; FormatError if settings are missing
+  virtual std::optional<AdoptedCheckpoint> adopt_original(const checkpoint::TrainingFile& original);
+  /// The opposite way, from tensors under public names. Errors  Unsupported if the authors' code would compute something else with them
+  [[nodiscard]] virtual OriginalCheckpoint original_checkpoint(Task task, const checkpoint::TensorMap& tensors) const;
+  /// Keys with values that the family's public code does not know: it would compute something else. As "key = value".
+  [[nodiscard]] virtual std::vector<std::string> unknown_to_public_code() const { return {}; }
 
   /// Builds the model with freshly initialised fp32 parameters, drawn from torch's default generator.
   [[nodiscard]] virtual std::shared_ptr<Model> build() const = 0;

@@ -29,19 +29,19 @@ void resolve_tied_output(checkpoint::TensorMap& tensors, const std::vector<check
   tensors[embedding] = weight;
 }
 
-/// Parts of the head may be missing: they keep their fresh values. Anything else is an error.
+/// Parts of the head may be missing, and what `may_start_fresh` names: they keep their fresh values and stay in the report. Anything else is an error.
 void settle_missing(checkpoint::LoadReport& report, std::vector<std::string>& notes, const std::string& file, const std::string& may_start_fresh) {
-  std::vector<std::string> fresh;
+  std::vector<std::string> fresh, needed;
   std::erase_if(report.missing, [](const std::string& name) { return name.ends_with("num_batches_tracked"); });
-  std::erase_if(report.missing, [&](const std::string& name) {
+  for (const std::string& name : report.missing) {
     const bool allowed = name.starts_with("head.") || (!may_start_fresh.empty() && name.find(may_start_fresh) != std::string::npos);
+    if (!allowed) needed.push_back(name);
     if (allowed && name != kOutputBias) fresh.push_back(name);
     if (name == kOutputBias) notes.push_back("the bias of the output layer is not in the file; zeros are used");
-    return allowed;
-  });
+  }
   if (!fresh.empty()) notes.push_back(fmt::format("not in the file, so freshly initialised: {}", fmt::join(fresh, ", ")));
-  if (!report.missing.empty())
-    throw FormatError({.file = file}, "every tensor that config.json asks for", fmt::format("nothing for {}", fmt::join(report.missing, ", ")),
+  if (!needed.empty())
+    throw FormatError({.file = file}, "every tensor that config.json asks for", fmt::format("nothing for {}", fmt::join(needed, ", ")),
                       report.unexpected.empty() ? "" : fmt::format("the file has, and this model has not: {}", fmt::join(report.unexpected, ", ")));
 }
 
@@ -90,28 +90,106 @@ LoadedConfig config_from(checkpoint::ConfigDocument document) {
   return loaded;
 }
 
-LoadedHead load_head(const std::filesystem::path& folder, const LoadOptions& options) {
-  LoadedConfig config = load_config(folder);
-  checkpoint::TensorFile weights = checkpoint::load_weights(folder);
-  return head_from(std::move(config), std::move(weights.tensors), weights.path.string(), options);
+namespace {
+
+/// A model on disk, before its tensors are given to a module.
+struct Source {
+  LoadedConfig config;
+  checkpoint::TensorMap tensors;
+  std::string file;
+  Task task;
+  std::vector<Renaming> renamed;
+  std::vector<std::string> ignored, notes;
+};
+
+Source read_original(const std::filesystem::path& path) {
+  const checkpoint::TrainingFile original = checkpoint::read_training_file(path);
+  for (const Architecture& architecture : architectures()) {
+    auto config = architecture.make_config();
+    auto adopted = config->adopt_original(original);
+    if (!adopted) continue;
+    config->validate();
+    return {.config = {.config = std::move(config), .task_config = {}, .document = {}, .unknown_keys = {}},
+            .tensors = std::move(adopted->tensors),
+            .file = path.string(),
+            .task = adopted->task,
+            .renamed = std::move(adopted->renamed),
+            .ignored = std::move(adopted->ignored),
+            .notes = std::move(adopted->notes)};
+  }
+  throw Unsupported({.where = path.string(), .expected = "tensors under the names of an original release known here", .got = "others",
+                     .hint = "name the folder with config.json if this is pytorch_model.bin"});
 }
 
-LoadedHead head_from(LoadedConfig config, checkpoint::TensorMap tensors, const std::string& file, const LoadOptions& options) {
-  const Task task = options.task.value_or(config.saved_task());
-  LoadedHead loaded{.model = make_head(*config.config, task, options.task_config.value_or(config.task_config)),
-                    .document = std::move(config.document),
+Source read_source(const std::filesystem::path& path) {
+  if (checkpoint::is_training_file(path)) return read_original(path);
+  LoadedConfig config = load_config(path);
+  auto weights = checkpoint::load_weights(path);
+  const Task task = config.saved_task();
+  return {.config = std::move(config), .tensors = std::move(weights.tensors), .file = weights.path.string(), .task = task, .renamed = {}, .ignored = {}, .notes = {}};
+}
+
+/// A causal and a masked language model have the same head under different names: gives a tensor of the other kind the name it has in this one.
+void rename_sibling_head(Source& source, Task task) {
+  const ArchitectureConfig& config = *source.config.config;
+  const Task sibling = task == Task::causal_lm ? Task::masked_lm : Task::causal_lm;
+  if (config.head_class(sibling).empty()) return;
+  const auto rules = config.name_rules(task), others = config.name_rules(sibling);
+  std::vector<Renaming> moves;
+  for (const auto& entry : source.tensors) {
+    if (checkpoint::to_own_name(rules, entry.first)) continue;
+    const auto own = checkpoint::to_own_name(others, entry.first);
+    const auto name = own ? checkpoint::to_public_name(rules, *own) : std::nullopt;
+    if (name && own->starts_with("head.") && !source.tensors.contains(*name)) moves.emplace_back(entry.first, *name);
+  }
+  for (const auto& [from, to] : moves) {
+    auto node = source.tensors.extract(from);
+    node.key() = to;
+    source.tensors.insert(std::move(node));
+    source.renamed.emplace_back(from, to);
+  }
+}
+
+/// Names without the prefix of a head's file, as a bare model is saved, count as renamed.
+void note_prefixes(LoadedHead& loaded, const std::vector<checkpoint::NameRule>& rules) {
+  if (loaded.model->task() == Task::embedding) return;
+  for (const std::string& name : loaded.report.loaded)
+    if (!checkpoint::to_own_name(rules, name)) loaded.renamed.emplace_back(name, std::string(loaded.model->config().base_prefix()) + name);
+}
+
+/// Builds the model and gives it the tensors.
+LoadedHead load_source(Source source, const LoadOptions& options) {
+  const auto& config = source.config.config;
+  if (options.as_decoder) config->become_decoder();
+  const Task task = options.task.value_or(options.as_decoder ? Task::causal_lm : source.task);
+  LoadedHead loaded{.model = make_head(*config, task, options.task_config.value_or(source.config.task_config)),
+                    .document = std::move(source.config.document),
                     .report = {},
                     .stored_dtypes = {},
-                    .notes = {}};
+                    .notes = std::move(source.notes),
+                    .renamed = {}};
   if (options.parameter_dtype == at::kDouble) loaded.model->to(at::kDouble);
-  for (const auto& [name, tensor] : tensors) loaded.stored_dtypes.emplace(name, tensor.scalar_type());
-  const auto rules = config.config->name_rules(task);
-  loaded.notes = config.config->adapt_public_tensors(tensors);
-  if (is_language_model(task) && config.config->lm_head().tied) resolve_tied_output(tensors, rules, loaded.notes);
-  loaded.report = checkpoint::load_into(*loaded.model, tensors, rules, std::string(config.config->base_prefix()), file);
-  settle_missing(loaded.report, loaded.notes, file, options.may_start_fresh);
+  if (is_language_model(task)) rename_sibling_head(source, task);
+  for (const auto& [name, tensor] : source.tensors) loaded.stored_dtypes.emplace(name, tensor.scalar_type());
+  const auto rules = config->name_rules(task);
+  for (std::string& note : config->adapt_public_tensors(source.tensors)) loaded.notes.push_back(std::move(note));
+  if (is_language_model(task) && config->lm_head().tied) resolve_tied_output(source.tensors, rules, loaded.notes);
+  loaded.report = checkpoint::load_into(*loaded.model, source.tensors, rules, std::string(config->base_prefix()), source.file);
+  settle_missing(loaded.report, loaded.notes, source.file, options.may_start_fresh);
+  loaded.renamed = std::move(source.renamed);
+  note_prefixes(loaded, rules);
+  loaded.report.ignored.insert(loaded.report.ignored.end(), source.ignored.begin(), source.ignored.end());
   loaded.model->eval();
   return loaded;
+}
+
+}  // namespace
+
+LoadedHead load_head(const std::filesystem::path& folder, const LoadOptions& options) { return load_source(read_source(folder), options); }
+
+LoadedHead head_from(LoadedConfig config, checkpoint::TensorMap tensors, const std::string& file, const LoadOptions& options) {
+  const Task task = config.saved_task();
+  return load_source({.config = std::move(config), .tensors = std::move(tensors), .file = file, .task = task, .renamed = {}, .ignored = {}, .notes = {}}, options);
 }
 
 LoadedModel load_causal_lm(const std::filesystem::path& folder, at::ScalarType parameter_dtype) {
@@ -120,7 +198,8 @@ LoadedModel load_causal_lm(const std::filesystem::path& folder, at::ScalarType p
           .document = std::move(loaded.document),
           .report = std::move(loaded.report),
           .stored_dtypes = std::move(loaded.stored_dtypes),
-          .notes = std::move(loaded.notes)};
+          .notes = std::move(loaded.notes),
+          .renamed = std::move(loaded.renamed)};
 }
 
 checkpoint::TensorMap public_weights(const TaskHead& model) {
@@ -141,11 +220,15 @@ checkpoint::ConfigDocument public_config(const TaskHead& model, const checkpoint
   return complete;
 }
 
-void save_model(const std::filesystem::path& folder, const TaskHead& model, const checkpoint::ConfigDocument& extra) {
-  checkpoint::save_tensors(folder / "model.safetensors", public_weights(model), {{"format", "pt"}});
+void save_config(const std::filesystem::path& folder, const TaskHead& model, const checkpoint::ConfigDocument& extra) {
   describe(model, extra, [&](const checkpoint::ConfigDocument& document, const Fields& fields, std::string_view head_class) {
     document.write(folder / "config.json", fields, model.config().model_type(), head_class);
   });
+}
+
+void save_model(const std::filesystem::path& folder, const TaskHead& model, const checkpoint::ConfigDocument& extra) {
+  checkpoint::save_tensors(folder / "model.safetensors", public_weights(model), {{"format", "pt"}});
+  save_config(folder, model, extra);
 }
 
 }  // namespace everlong::models

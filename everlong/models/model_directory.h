@@ -41,6 +41,7 @@ struct Loaded {
   checkpoint::LoadReport report;
   std::map<std::string, at::ScalarType> stored_dtypes;  ///< of every tensor, by its name in the file
   std::vector<std::string> notes;  ///< what a person should know: tied weights that differ, missing biases, parts that start afresh
+  std::vector<Renaming> renamed;   ///< tensors that had another name in the file than public files of this task have
 };
 using LoadedHead = Loaded<TaskHead>;
 using LoadedModel = Loaded<CausalLm>;
@@ -50,9 +51,11 @@ struct LoadOptions {
   std::optional<TaskConfig> task_config = {};    ///< none = that of config.json
   at::ScalarType parameter_dtype = at::kFloat;   ///< or fp64
   std::string may_start_fresh = {};              ///< parameters of the model with this in their own name may be missing too; empty = none
+  bool as_decoder = false;                       ///< an encoder's weights in a decoder
 };
 
-/// Loads a model and the head of a task in evaluation mode. Head tensors that the folder does not have keep their fresh values, and a note says so.
+/// Loads a model and the head of a task in evaluation mode, from a model directory or from a checkpoint file (.pt) of the original training code of an
+/// architecture. A language model's head serves the other kind of language model. Head tensors that the folder does not have keep their fresh values, and a note says so.
 /// Errors   as load_config; FormatError if a tensor of the model itself is missing, or one has another shape than the configuration says
 [[nodiscard]] LoadedHead load_head(const std::filesystem::path& folder, const LoadOptions& options = {});
 
@@ -67,6 +70,9 @@ struct LoadOptions {
 
 /// What config.json of a model says. `extra` keeps unknown configuration keys.
 [[nodiscard]] checkpoint::ConfigDocument public_config(const TaskHead& model, const checkpoint::ConfigDocument& extra = {});
+
+/// Writes config.json into an existing folder, atomically. `extra` keeps unknown configuration keys.
+void save_config(const std::filesystem::path& folder, const TaskHead& model, const checkpoint::ConfigDocument& extra = {});
 
 /// Writes config.json and model.safetensors into an existing folder, each atomically. `extra` keeps unknown configuration keys.
 void save_model(const std::filesystem::path& folder, const TaskHead& model, const checkpoint::ConfigDocument& extra = {});

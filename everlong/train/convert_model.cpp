@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "everlong/base/error.h"
+#include "everlong/checkpoint/training_file.h"
 #include "everlong/io/atomic_file.h"
 #include "everlong/models/model_directory.h"
 #include "everlong/tensor/torch.h"
@@ -33,15 +34,15 @@ void refuse_taken(const fs::path& destination) {
 }
 
 /// The stored dtype of a tensor by its public name; files of a model without a head leave the prefix out.
-at::ScalarType dtype_in_source(const models::LoadedModel& loaded, const std::string& name) {
-  const std::string_view prefix = loaded.model->config().base_prefix();
+at::ScalarType dtype_in_source(const models::LoadedHead& loaded, const std::string& name) {
+  const std::string prefix(loaded.model->config().base_prefix());
   const auto& dtypes = loaded.stored_dtypes;
   auto found = dtypes.find(name);
-  if (found == dtypes.end() && name.starts_with(prefix)) found = dtypes.find(name.substr(prefix.size()));
+  if (found == dtypes.end()) found = dtypes.find(name.starts_with(prefix) ? name.substr(prefix.size()) : prefix + name);
   return found == dtypes.end() ? at::kFloat : found->second;
 }
 
-checkpoint::TensorMap stored_tensors(const models::LoadedModel& loaded, const ConvertOptions& options) {
+checkpoint::TensorMap stored_tensors(const models::LoadedHead& loaded, const ConvertOptions& options) {
   checkpoint::TensorMap tensors = models::public_weights(*loaded.model);
   for (auto& [name, tensor] : tensors)
     if (tensor.is_floating_point()) tensor = tensor.detach().to(options.dtype.value_or(dtype_in_source(loaded, name)));
@@ -51,11 +52,13 @@ checkpoint::TensorMap stored_tensors(const models::LoadedModel& loaded, const Co
 /// As config.json spells it under "torch_dtype".
 std::string public_dtype_name(at::ScalarType dtype) { return dtype == at::kDouble ? "float64" : dtype == at::kBFloat16 ? "bfloat16" : "float32"; }
 
-models::LoadedModel load_as_stored(const fs::path& folder) {
-  models::LoadedModel loaded = models::load_causal_lm(folder);
+models::LoadedHead load_as_stored(const fs::path& source, const ConvertOptions& options) {
+  models::LoadOptions how{.task = options.task, .as_decoder = options.as_decoder};
+  models::LoadedHead loaded = models::load_head(source, how);
   const auto is_double = [](const auto& item) { return item.second == at::kDouble; };
   if (std::none_of(loaded.stored_dtypes.begin(), loaded.stored_dtypes.end(), is_double)) return loaded;
-  return models::load_causal_lm(folder, at::kDouble);
+  how.parameter_dtype = at::kDouble;
+  return models::load_head(source, how);
 }
 
 std::vector<std::string> copy_small_files(const fs::path& source, const fs::path& destination) {
@@ -71,43 +74,80 @@ std::vector<std::string> copy_small_files(const fs::path& source, const fs::path
   return copied;
 }
 
-ConvertReport report_of(models::LoadedModel& loaded, const fs::path& source) {
+ConvertReport report_of(models::LoadedHead& loaded, const fs::path& source) {
   ConvertReport report{.source = source, .notes = std::move(loaded.notes)};
   report.loaded = std::move(loaded.report.loaded);
+  report.renamed = std::move(loaded.renamed);
   report.ignored = std::move(loaded.report.ignored);
+  report.missing = std::move(loaded.report.missing);
   report.unexpected = std::move(loaded.report.unexpected);
-  const auto rules = loaded.model->config().name_rules(loaded.model->task());
-  for (const std::string& name : report.loaded)
-    if (!checkpoint::to_own_name(rules, name)) report.renamed.emplace_back(name, std::string(loaded.model->config().base_prefix()) + name);
   const auto config = loaded.model->config().clone();
-  report.kept_keys = loaded.document.apply(config->fields());
-  std::erase_if(report.kept_keys, [](const std::string& key) { return key == "model_type" || key == "architectures" || key == "torch_dtype"; });
-  report.parameter_count = loaded.model->config().parameter_count();
+  if (!fs::is_regular_file(source)) report.kept_keys = loaded.document.apply(config->fields());
+  models::TaskConfig task_config;
+  const Fields task_fields = task_config.fields();
+  std::erase_if(report.kept_keys, [&](const std::string& key) {
+    return key == "model_type" || key == "architectures" || key == "torch_dtype" || key == "id2label" || key == "label2id" || task_fields.find(key) != nullptr;
+  });
+  report.parameter_count = models::count_parameters(*loaded.model);
+  report.task = models::task_name(loaded.model->task());
   return report;
+}
+
+fs::path absolute_target(const fs::path& destination) {
+  fs::path target = fs::absolute(destination).lexically_normal();
+  if (!target.has_filename()) target = target.parent_path();
+  fs::create_directories(target.parent_path());
+  return target;
+}
+
+void write_directory(const fs::path& folder, const fs::path& target, models::LoadedHead& loaded, const ConvertOptions& options, ConvertReport& report) {
+  const checkpoint::TensorMap tensors = stored_tensors(loaded, options);
+  io::AtomicFolder written(target, io::IfExists::replace);
+  const fs::path& place = written.temporary();
+  report.files = checkpoint::save_weights(place, tensors, {.format = options.format, .max_shard_bytes = options.max_shard_bytes, .metadata = {{"format", "pt"}}});
+  if (options.dtype) loaded.document.set_text("torch_dtype", public_dtype_name(*options.dtype));
+  models::save_config(place, *loaded.model, loaded.document);
+  if (fs::is_directory(folder)) report.copied = copy_small_files(folder, place);
+  report.num_tensors = std::ssize(tensors);
+  for (const std::string& file : report.files)
+    if (!file.ends_with(".json")) report.size_bytes += static_cast<int64_t>(fs::file_size(place / file));
+  for (const std::string& key : loaded.model->config().unknown_to_public_code())
+    report.notes.push_back(key + " is not known to the family's Hugging Face code, which would compute another model");
+  refuse_taken(target);
+  written.commit();
+}
+
+void write_original(const fs::path& target, const models::LoadedHead& loaded, const ConvertOptions& options, ConvertReport& report) {
+  checkpoint::TensorMap tensors = stored_tensors(loaded, options);
+  if (loaded.model->task() == models::Task::embedding) {  // saved without the prefix
+    const std::string prefix(loaded.model->config().base_prefix());
+    checkpoint::TensorMap prefixed;
+    for (const auto& [name, tensor] : tensors) prefixed.emplace(prefix + name, tensor);
+    tensors = std::move(prefixed);
+  }
+  models::OriginalCheckpoint original = loaded.model->config().original_checkpoint(loaded.model->task(), tensors);
+  checkpoint::write_training_file(target, original.tensors, original.settings);
+  report.files = {target.filename().string()};
+  report.num_tensors = std::ssize(original.tensors);
+  report.size_bytes = static_cast<int64_t>(fs::file_size(target));
+  report.renamed.insert(report.renamed.end(), original.renamed.begin(), original.renamed.end());
+  report.notes.insert(report.notes.end(), original.notes.begin(), original.notes.end());
 }
 
 }  // namespace
 
 ConvertReport convert_model(const fs::path& source, const fs::path& destination, const ConvertOptions& options) {
-  refuse_taken(destination);
-  const fs::path folder = resolve_model_path(source);
-  models::LoadedModel loaded = load_as_stored(folder);
-  const checkpoint::TensorMap tensors = stored_tensors(loaded, options);
-
-  fs::path target = fs::absolute(destination).lexically_normal();
-  if (!target.has_filename()) target = target.parent_path();
-  fs::create_directories(target.parent_path());
-  io::AtomicFolder written(target, io::IfExists::replace);
-  checkpoint::save_tensors(written.temporary() / "model.safetensors", tensors, {{"format", "pt"}});
-  const auto config = loaded.model->config().clone();
-  if (options.dtype) loaded.document.set_text("torch_dtype", public_dtype_name(*options.dtype));
-  loaded.document.write(written.temporary() / "config.json", config->fields(), config->model_type(), config->head_class(loaded.model->task()));
+  const fs::path target = absolute_target(destination);
+  const bool one_file = options.dialect == Dialect::fairseq;
+  if (one_file && fs::exists(target)) throw StateError({.where = destination.string(), .expected = "the name of a new file", .got = "one that exists"});
+  refuse_taken(target);
+  const fs::path folder = checkpoint::is_training_file(source) ? source : resolve_model_path(source);
+  models::LoadedHead loaded = load_as_stored(folder, options);
   ConvertReport report = report_of(loaded, folder);
-  report.copied = copy_small_files(folder, written.temporary());
-  report.num_tensors = std::ssize(tensors);
-  report.size_bytes = static_cast<int64_t>(fs::file_size(written.temporary() / "model.safetensors"));
-  refuse_taken(destination);
-  written.commit();
+  if (one_file)
+    write_original(target, loaded, options, report);
+  else
+    write_directory(folder, target, loaded, options, report);
   return report;
 }
 

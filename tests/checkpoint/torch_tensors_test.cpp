@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "everlong/base/error.h"
+#include "everlong/checkpoint/training_file.h"
 #include "everlong/io/safetensors.h"
 #include "everlong/io/weight_map.h"
 #include "everlong/tensor/torch.h"
@@ -100,7 +101,7 @@ TEST(TorchTensors, ShardsAreHeldAgainstTheirIndex) {
 TEST(SaveWeights, ShardsHoldAtMostThatManyBytesAndAreReadBack) {
   const TemporaryFolder folder;
   const TensorMap tensors{{"a", at::rand({100})}, {"b", at::rand({10})}, {"c", at::rand({10})}, {"d", at::rand({30})}, {"e", at::rand({20})}};
-  const auto files = save_weights(folder.path(), tensors, {{"format", "pt"}}, 200);
+  const auto files = save_weights(folder.path(), tensors, {.max_shard_bytes = 200, .metadata = {{"format", "pt"}}});
   EXPECT_EQ(files, (std::vector<std::string>{"model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
                                              "model-00003-of-00003.safetensors", "model.safetensors.index.json"}));
   EXPECT_EQ(io::read_weight_map(folder / files.back(), ".safetensors").at("d"), "model-00002-of-00003.safetensors");
@@ -118,13 +119,46 @@ TEST(SaveWeights, WeightsOfTheOtherFormDoNotStay) {
   };
   const TensorMap old{{"a", at::zeros({4})}, {"b", at::zeros({4})}}, now{{"a", at::ones({4})}, {"b", at::ones({4})}};
   EXPECT_EQ(save_weights(folder.path(), old), std::vector<std::string>{"model.safetensors"});
-  EXPECT_EQ(save_weights(folder.path(), now, {}, 16).size(), 3U);
+  EXPECT_EQ(save_weights(folder.path(), now, {.max_shard_bytes = 16}).size(), 3U);
   expect_equal(load_weights(folder.path()).tensors, now);
   EXPECT_EQ(names(), (std::set<std::string>{"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"}));
-  EXPECT_EQ(save_weights(folder.path(), old, {}, 1000), std::vector<std::string>{"model.safetensors"});
+  EXPECT_EQ(save_weights(folder.path(), old, {.max_shard_bytes = 1000}), std::vector<std::string>{"model.safetensors"});
   expect_equal(load_weights(folder.path()).tensors, old);
   EXPECT_EQ(names(), std::set<std::string>{"model.safetensors"});
-  EXPECT_THROW(static_cast<void>(save_weights(folder.path(), old, {}, -1)), InvalidArgument);
+  EXPECT_THROW(static_cast<void>(save_weights(folder.path(), old, {.max_shard_bytes = -1})), InvalidArgument);
+
+  const auto shards = save_weights(folder.path(), now, {.format = WeightFormat::torch, .max_shard_bytes = 16});
+  EXPECT_EQ(shards, (std::vector<std::string>{"pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin", "pytorch_model.bin.index.json"}));
+  EXPECT_EQ(names(), std::set<std::string>(shards.begin(), shards.end()));
+  expect_equal(load_weights(folder.path()).tensors, now);
+  EXPECT_EQ(save_weights(folder.path(), old, {.format = WeightFormat::torch}), std::vector<std::string>{"pytorch_model.bin"});
+  EXPECT_EQ(names(), std::set<std::string>{"pytorch_model.bin"});
+  expect_equal(load_weights(folder.path()).tensors, old);
+  static_cast<void>(save_weights(folder.path(), now));
+  EXPECT_EQ(names(), std::set<std::string>{"model.safetensors"});
+}
+
+TEST(TrainingFiles, SettingsAreFoundInArgsAndInCfg) {
+  const TemporaryFolder folder;
+  const Settings settings{{"arch", std::string("mega_lm")}, {"decoder_layers", int64_t{2}}, {"dropout", 0.25}, {"truncation_length", std::monostate()},
+                          {"normalize_before", true}};
+  const TensorMap tensors{{"decoder.version", at::ones({1})}};
+  write_training_file(folder / "c.pt", tensors, settings);
+  EXPECT_TRUE(is_training_file(folder / "c.pt"));
+  EXPECT_FALSE(is_training_file(folder.path()));
+  EXPECT_EQ(read_training_file(folder / "c.pt").settings, settings);
+  expect_equal(read_training_file(folder / "c.pt").tensors, tensors);
+
+  io::TorchDict model, cfg, top;
+  model.items.push_back({.key = {std::string("decoder_layers")}, .value = {int64_t{3}}});
+  model.items.push_back({.key = {std::string("list")}, .value = {io::TorchSequence{}}});
+  cfg.items.push_back({.key = {std::string("model")}, .value = {model}});
+  top.items.push_back({.key = {std::string("args")}, .value = {}});
+  top.items.push_back({.key = {std::string("cfg")}, .value = {cfg}});
+  save_torch_tensors(folder / "c.pt", tensors, {.key = "model", .beside = top});
+  EXPECT_EQ(read_training_file(folder / "c.pt").settings, (Settings{{"decoder_layers", int64_t{3}}}));
+  EXPECT_TRUE(read_training_file(sample("lightning.ckpt")).settings.empty());
+  EXPECT_EQ(read_training_file(sample("fairseq.pt")).settings.at("encoder_layers"), ConfigValue(int64_t{2}));
 }
 
 }  // namespace

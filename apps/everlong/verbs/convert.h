@@ -9,13 +9,19 @@
 namespace everlong::app {
 
 /// Names of tensors in the file that is written.
-enum class Dialect { hf };
+enum class Dialect { hf, fairseq };
+/// Form of the weights in a model directory.
+enum class WeightForm { safetensors, bin };
 
 struct ConvertOptions {
   std::string source;
   std::string destination;
   Dialect to = Dialect::hf;
   std::optional<Dtype> dtype;  ///< storage; none = as in the source
+  WeightForm format = WeightForm::safetensors;
+  std::string max_shard_size;        ///< "2GB"; empty = one file
+  std::optional<std::string> task;   ///< none = the source's
+  bool decoder = false;
   bool json = false;
 };
 

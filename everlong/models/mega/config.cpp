@@ -16,6 +16,7 @@ constexpr Names<Normalization, 5> kNormalizations{{{"layernorm", Normalization::
                                                    {"rmsnorm", Normalization::rmsnorm},
                                                    {"batchnorm", Normalization::batchnorm},
                                                    {"syncbatchnorm", Normalization::syncbatchnorm}}};
+constexpr Names<FinalNorm, 3> kFinalNorms{{{"none", FinalNorm::none}, {"plain", FinalNorm::plain}, {"affine", FinalNorm::affine}}};
 constexpr Names<RelativeBias, 2> kRelativeBiases{{{"rotary", RelativeBias::rotary}, {"simple", RelativeBias::simple}}};
 constexpr Names<ops::AttentionFunction, 3> kAttentionFunctions{{{"softmax", ops::AttentionFunction::softmax},
                                                                 {"relu2", ops::AttentionFunction::relu2},
@@ -56,6 +57,10 @@ void add_functions(Fields& fields, Config& c) {
       .add("is_decoder", c.is_decoder, "causal attention")
       .add("add_cross_attention", c.add_cross_attention, "blocks attend to encoder states")
       .add("tie_word_embeddings", c.tie_word_embeddings, "output matrix = token embedding")
+      .add("final_norm", c.final_norm, "norm after the last block; not in Hugging Face's MEGA: affine or plain (without parameters), as the original release has",
+           all(kFinalNorms))
+      .add("embedding_scale", c.embedding_scale, "factor of token embeddings; not in Hugging Face's MEGA: sqrt(hidden_size) in original language models",
+           NumberRange{.min = 0})
       .add("rmsnorm_weight_only", c.rmsnorm_weight_only, "rmsnorm multiplies by the weight and does not normalise, as Hugging Face's MEGA does");
 }
 
@@ -73,44 +78,6 @@ void add_training(Fields& fields, Config& c) {
       .add("pad_token_id", c.pad_token_id, "padding; its embedding starts at zero and learns nothing from lookups; -1 = none", {.min = -1})
       .add("bos_token_id", c.bos_token_id, "begins a sequence; -1 = none", {.min = -1})
       .add("eos_token_id", c.eos_token_id, "ends a sequence; -1 = none", {.min = -1});
-}
-
-std::vector<checkpoint::NameRule> with_prefix(std::string_view ours, std::string_view theirs, const std::vector<checkpoint::NameRule>& rules) {
-  std::vector<checkpoint::NameRule> prefixed;
-  for (const auto& rule : rules)
-    prefixed.push_back({.ours = fmt::format("{}{}", ours, rule.ours), .theirs = fmt::format("{}{}", theirs, rule.theirs), .trailing_one = rule.trailing_one});
-  return prefixed;
-}
-
-const std::vector<checkpoint::NameRule> kNormRules = {{"weight", "weight"},
-                                                      {"bias", "bias"},
-                                                      {"scale", "scalar"},
-                                                      {"running_mean", "running_mean"},
-                                                      {"running_var", "running_var"},
-                                                      {"num_batches_tracked", "num_batches_tracked"}};
-const std::vector<checkpoint::NameRule> kLinearRules = {{"weight", "weight"}, {"bias", "bias"}};
-const std::vector<checkpoint::NameRule> kBiasRules = {{"table", "rel_pos_bias"}, {"alpha", "alpha"}, {"beta", "b_param"}};
-
-/// Names of what stands on top, by Hugging Face's class.
-template <class Add>
-void add_head_rules(Task task, const Add& add) {
-  const bool pools = task == Task::multiple_choice || task == Task::embedding;
-  add(pools ? "head.pooler." : "", "mega.pooler.dense.", pools ? kLinearRules : std::vector<checkpoint::NameRule>{{"", "weight"}, {"", "bias"}});
-  switch (task) {
-    case Task::causal_lm:
-    case Task::masked_lm:
-      add("head.dense.", "dense.", kLinearRules);
-      add("head.output.", task == Task::causal_lm ? "lm_head." : "mlm_head.", kLinearRules);
-      break;
-    case Task::sequence_classification:
-      add("head.dense.", "classifier.dense.", kLinearRules);
-      add("head.output.", "classifier.out_proj.", kLinearRules);
-      break;
-    case Task::token_classification:
-    case Task::multiple_choice: add("head.output.", "classifier.", kLinearRules); break;
-    case Task::question_answering: add("head.output.", "qa_outputs.", kLinearRules); break;
-    case Task::embedding: break;
-  }
 }
 
 }  // namespace
@@ -147,75 +114,6 @@ std::shared_ptr<Model> Config::build() const {
   return std::make_shared<MegaModel>(*this);
 }
 
-std::string_view Config::head_class(Task task) const {
-  switch (task) {
-    case Task::causal_lm: return "MegaForCausalLM";
-    case Task::masked_lm: return "MegaForMaskedLM";
-    case Task::sequence_classification: return "MegaForSequenceClassification";
-    case Task::token_classification: return "MegaForTokenClassification";
-    case Task::multiple_choice: return "MegaForMultipleChoice";
-    case Task::question_answering: return "MegaForQuestionAnswering";
-    case Task::embedding: return "MegaModel";
-  }
-  return "";
-}
-
-std::vector<checkpoint::NameRule> Config::name_rules(Task task) const {
-  std::vector<checkpoint::NameRule> rules = {
-      {"model.embedding.weight", "mega.embedding_layer.word_embeddings.weight"},
-      {"model.token_type_embedding.weight", "mega.embedding_layer.token_type_embeddings.weight"},
-      {"", "mega.layers.*.mega_layer.rel_pos_bias._float_tensor"},  // carries dtype and device upstream
-      {"", "mega.layers.*.cross_attn.rel_pos_bias._float_tensor"},
-  };
-  const auto add = [&](std::string_view ours, std::string_view theirs, const std::vector<checkpoint::NameRule>& inner) {
-    const auto prefixed = with_prefix(ours, theirs, inner);
-    rules.insert(rules.end(), prefixed.begin(), prefixed.end());
-  };
-  add_head_rules(task, add);
-  add("model.layers.*.attention.norm.", "mega.layers.*.mega_layer.norm.norm.", kNormRules);
-  add("model.layers.*.attention.ema.", "mega.layers.*.mega_layer.ema_gate.",
-      {{"damping", "damping_factor", true},
-       {"decay", "decay_factor", true},
-       {"expansion", "ema_expansion_matrix", true},
-       {"projection", "kernel_projection_matrix"},
-       {"residual", "residual_weight"}});
-  add("model.layers.*.attention.value_proj.", "mega.layers.*.mega_layer.v_proj.", kLinearRules);
-  add("model.layers.*.attention.mixed_proj.", "mega.layers.*.mega_layer.mx_proj.", kLinearRules);
-  add("model.layers.*.attention.output_proj.", "mega.layers.*.mega_layer.h_proj.", kLinearRules);
-  add("model.layers.*.attention.", "mega.layers.*.mega_layer.", {{"qk_scale", "qk_weight"}, {"qk_offset", "qk_bias"}});
-  add("model.layers.*.attention.relative_bias.", "mega.layers.*.mega_layer.rel_pos_bias.", kBiasRules);
-  add("model.layers.*.cross_attention.norm.", "mega.layers.*.cross_attn.norm.norm.", kNormRules);
-  for (const auto& [ours, theirs] : {std::pair("key_proj.", "k_proj."), {"value_proj.", "v_proj."}, {"mixed_proj.", "q_proj."}, {"output_proj.", "h_proj."}})
-    add(fmt::format("model.layers.*.cross_attention.{}", ours), fmt::format("mega.layers.*.cross_attn.{}", theirs), kLinearRules);
-  add("model.layers.*.cross_attention.relative_bias.", "mega.layers.*.cross_attn.rel_pos_bias.", kBiasRules);
-  add("model.layers.*.ffn.norm.", "mega.layers.*.nffn.norm.norm.", kNormRules);
-  add("model.layers.*.ffn.up.", "mega.layers.*.nffn.fc1.", kLinearRules);
-  add("model.layers.*.ffn.down.", "mega.layers.*.nffn.fc2.", kLinearRules);
-  return rules;
-}
-
-std::vector<std::string> Config::adapt_public_tensors(checkpoint::TensorMap& tensors) const {
-  std::vector<std::string> notes;
-  if (bidirectional) return notes;
-  for (auto& [name, tensor] : tensors) {
-    const bool kernel = name.find(".ema_gate.") != std::string::npos && !name.ends_with("residual_weight");
-    if (!kernel || tensor.dim() < 2 || tensor.size(0) != 2 * hidden_size) continue;
-    tensor = tensor.narrow(0, 0, hidden_size);
-    if (notes.empty()) notes.push_back("the file is of a bidirectional model; this one takes the forward half of its moving averages");
-  }
-  return notes;
-}
-
-std::vector<Placeholder> Config::placeholders() const {
-  std::vector<Placeholder> all;
-  if (relative_positional_bias != RelativeBias::rotary) return all;
-  for (int64_t layer = 0; layer < num_hidden_layers; ++layer) {
-    all.push_back({.name = fmt::format("mega.layers.{}.mega_layer.rel_pos_bias._float_tensor", layer), .shape = {1}});
-    if (add_cross_attention) all.push_back({.name = fmt::format("mega.layers.{}.cross_attn.rel_pos_bias._float_tensor", layer), .shape = {1}});
-  }
-  return all;
-}
-
 int64_t Config::parameter_count() const {
   const int64_t D = hidden_size, U = intermediate_size, Z = shared_representation_size, F = nffn_hidden_size, V = vocab_size;
   const int64_t kernels = (bidirectional ? 2 : 1) * D;
@@ -228,8 +126,9 @@ int64_t Config::parameter_count() const {
   const int64_t ffn = use_normalized_ffn ? 2 * D * F + F + D + norm : 0;
   const int64_t cross = add_cross_attention ? (D * Z + Z) + 2 * (D * D + D) + (D + 1) * (2 * D + Z) + bias + norm : 0;
   const int64_t embeddings = V * D + (add_token_type_embeddings ? type_vocab_size * D : 0);
+  const int64_t last = final_norm != FinalNorm::affine ? 0 : normalization_type == Normalization::scalenorm ? 1 : shifts ? 2 * D : D;
   const int64_t head = (add_lm_hidden_dense_layer ? D * D + D : 0) + V + (tie_word_embeddings ? 0 : V * D);
-  return embeddings + num_hidden_layers * (attention + cross + ffn) + head;
+  return embeddings + num_hidden_layers * (attention + cross + ffn) + last + head;
 }
 
 int64_t Config::state_bytes_per_row(int64_t position, int64_t element_bytes) const {

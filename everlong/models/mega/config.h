@@ -15,9 +15,10 @@ namespace everlong::models::mega {
 
 enum class Normalization { layernorm, scalenorm, rmsnorm, batchnorm, syncbatchnorm };
 enum class RelativeBias { rotary, simple };
+enum class FinalNorm { none, plain, affine };
 
 /// MEGA's configuration under the keys of Hugging Face's MegaConfig, with its defaults.
-/// Source   transformers 4.40.2, configuration_mega.py. Differs: rmsnorm_weight_only is ours (see docs/models/mega.md).
+/// Source   transformers 4.40.2, configuration_mega.py. Differs: final_norm, embedding_scale and rmsnorm_weight_only are ours (see docs/models/mega.md).
 class Config final : public ArchitectureConfig {
  public:
   int64_t vocab_size = 30522;
@@ -58,6 +59,8 @@ class Config final : public ArchitectureConfig {
   bool is_decoder = false;
   bool add_cross_attention = false;
   bool tie_word_embeddings = true;
+  FinalNorm final_norm = FinalNorm::none;   ///< of the original release; Hugging Face's classes have none
+  double embedding_scale = 1;               ///< of token embeddings, as above
   bool rmsnorm_weight_only = false;         ///< rmsnorm as Hugging Face has it: the weight without the normalisation
 
   [[nodiscard]] std::string_view model_type() const override { return "mega"; }
@@ -76,6 +79,10 @@ class Config final : public ArchitectureConfig {
   [[nodiscard]] Task default_task() const override { return is_decoder ? Task::causal_lm : Task::masked_lm; }
   /// A decoder takes the forward half of a bidirectional model's moving averages.
   std::vector<std::string> adapt_public_tensors(checkpoint::TensorMap& tensors) const override;
+  void become_decoder() override;
+  std::optional<AdoptedCheckpoint> adopt_original(const checkpoint::TrainingFile& original) override;
+  [[nodiscard]] OriginalCheckpoint original_checkpoint(Task task, const checkpoint::TensorMap& tensors) const override;
+  [[nodiscard]] std::vector<std::string> unknown_to_public_code() const override;
   [[nodiscard]] int64_t parameter_count() const override;
   [[nodiscard]] int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const override;
   [[nodiscard]] int64_t activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const override;

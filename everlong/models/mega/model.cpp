@@ -37,6 +37,8 @@ MegaModel::MegaModel(const Config& config) : config_(config) {
     layers->register_module(fmt::format("{}", i), blocks_.back());
   }
   register_module("layers", layers);
+  if (config.final_norm != FinalNorm::none)
+    final_norm_ = register_module("final_norm", std::make_shared<nn::Norm>(norm_type(config), config.hidden_size, config.final_norm == FinalNorm::affine));
   if (capabilities().streaming == Streaming::exact) {
     const int64_t C = config.attention_chunk();
     valid_slot_ = layout_.add({.name = "key_valid", .shape = {C}, .kind = nn::SlotKind::flag, .grows = C == 0});
@@ -53,7 +55,8 @@ Capabilities MegaModel::capabilities() const {
 }
 
 at::Tensor MegaModel::embed(const ModelInput& input) const {
-  const at::Tensor x = input.embeddings ? input.embeddings->to(compute_dtype()) : embedding_->forward(input.tokens, compute_dtype());
+  at::Tensor x = input.embeddings ? input.embeddings->to(compute_dtype()) : embedding_->forward(input.tokens, compute_dtype());
+  if (!input.embeddings && config_.embedding_scale != 1) x = x * config_.embedding_scale;
   if (!token_type_embedding_) return x;
   const at::Tensor types = input.token_types ? *input.token_types : at::zeros({x.size(0), x.size(1)}, x.options().dtype(at::kLong));
   return x + token_type_embedding_->forward(types, compute_dtype());
@@ -96,6 +99,7 @@ ModelOutput MegaModel::forward(const ModelInput& input, nn::State state) {
     x = run_layer<Block, LayerCall>(blocks_[i], call, x, updates);
     trace_hidden(input, i + 1, x);
   }
+  if (final_norm_) x = final_norm_->forward(x);
   if (capabilities().streaming != Streaming::exact) return {.hidden = x, .state = {}};
   updates.push_back(nn::kept_flags(valid_slot_, call->slot(valid_slot_), call->valid, call->window, call->plan, x.device()));
   return {.hidden = x, .state = layout_.next(std::move(updates), call->plan.end_position)};

@@ -23,7 +23,7 @@ class Block : public torch::nn::Module {
   std::shared_ptr<FeedForward> ffn_;
 };
 
-/// MEGA: token embedding and blocks, without a final norm, as in Hugging Face's MegaModel.
+/// MEGA: token embedding and blocks, without a final norm, as in Hugging Face's MegaModel; the configuration can add one.
 /// Source   MEGA, arXiv 2209.10655; specification 2.12. Exact.
 class MegaModel final : public Model {
  public:
@@ -49,6 +49,7 @@ class MegaModel final : public Model {
 
   Config config_;
   std::shared_ptr<nn::Embedding> embedding_, token_type_embedding_;
+  std::shared_ptr<nn::Norm> final_norm_;
   std::vector<std::shared_ptr<Block>> blocks_;
   nn::Slot valid_slot_{}, memory_valid_slot_{};
 };
