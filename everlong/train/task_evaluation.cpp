@@ -122,13 +122,18 @@ double TaskEvaluation::score(std::string_view name) const {
 
 bool smaller_is_better(std::string_view score) { return score == "loss" || score == "perplexity" || score == "mse"; }
 
+void require_labels(const TaskExamples& examples) {
+  const bool has = std::any_of(examples.texts.begin(), examples.texts.end(), [](const auto& example) { return example.has_label; });
+  require(has, [&] {
+    return Complaint{.where = examples.file, .expected = "examples with labels", .got = fmt::format("{} without", examples.texts.size())};
+  });
+}
+
 TaskEvaluation score_predictions(const TaskExamples& examples, std::span<const Prediction> predictions, data::Task task,
                                  const text::Tokenizer& tokenizer) {
   TaskEvaluation evaluation{.file = examples.file};
   for (const data::LabelledExample& example : examples.texts) evaluation.examples += example.has_label ? 1 : 0;
-  require(evaluation.examples > 0, [&] {
-    return Complaint{.where = examples.file, .expected = "examples with labels", .got = fmt::format("{} without", examples.texts.size())};
-  });
+  require_labels(examples);
   switch (task) {
     case data::Task::classification:
     case data::Task::multiple_choice: evaluation.scores = score_sequences(examples, predictions, task); break;

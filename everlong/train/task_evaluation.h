@@ -34,6 +34,9 @@ struct TaskEvaluation {
 /// Whether a smaller value of a score is the better one.
 [[nodiscard]] bool smaller_is_better(std::string_view score);
 
+/// Errors   InvalidArgument if no example has a label
+void require_labels(const TaskExamples& examples);
+
 /// Compares predictions with the labels of their examples; examples without one do not count.
 /// Errors   InvalidArgument if none has a label
 [[nodiscard]] TaskEvaluation score_predictions(const TaskExamples& examples, std::span<const Prediction> predictions, data::Task task,

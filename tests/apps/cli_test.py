@@ -828,7 +828,9 @@ class Tasks(WithFolder):
             for name, value in trained.items():
                 if name not in ("file", "loss", "perplexity") and task != "masked-lm":
                     self.assertAlmostEqual(found["files"][0][name], value, places=6, msg=(task, name))
-        self.assertIn("accuracy", self.ask("eval", self.run_of("multiple-choice"), self.file_of("multiple-choice"), "--task", "multiple-choice"))
+        status, out, err = run("eval", self.run_of("multiple-choice"), self.file_of("multiple-choice"), "--task", "multiple-choice")
+        self.assertEqual(status, 0, err)
+        self.assertRegex(out, r"^file +examples +accuracy +loss\n")
 
     def test_what_is_easy_is_learned(self):
         self.assertEqual(self.trained["sequence-classification"]["accuracy"], 1.0)
@@ -859,7 +861,7 @@ class Tasks(WithFolder):
     def test_the_order_of_predictions_is_that_of_the_file_whatever_the_batches(self):
         lines = "sentence\n" + "".join("it is " + word * (i % 5 + 1) + "\n" for i, word in enumerate(["good ", "bad ", "so ", "bad bad "] * 3))
         file = self.path("new.tsv", lines.encode())
-        one, all_ = ([json.loads(line) for line in self.ask("predict", self.run_of("sequence-classification"), file, "--batch-size", size).splitlines()]
+        one, all_ = ([json.loads(line) for line in run("predict", self.run_of("sequence-classification"), file, "--batch-size", size)[1].splitlines()]
                      for size in ("1", "64"))
         self.assertEqual([p["line"] for p in all_], list(range(2, 14)))
         for a, b in zip(one, all_):
@@ -900,7 +902,7 @@ class Tasks(WithFolder):
 
     def test_a_run_of_a_task_can_be_plotted_and_inspected(self):
         self.ask("inspect", self.run_of("sequence-classification"))
-        self.ask("plot", self.run_of("sequence-classification"), "-o", self.path("report.html"))
+        self.assertEqual(run("plot", self.run_of("sequence-classification"), "-o", self.path("report.html"))[0], 0)
 
 
 @unittest.skipUnless(HAS_MODULE, "built without torch")

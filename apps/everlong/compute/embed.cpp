@@ -48,8 +48,9 @@ models::Pooling pooling_of(EmbedPooling pooling) {
 
 void require_pooler(const LoadedTask& loaded) {
   const bool has = std::any_of(loaded.in_file.begin(), loaded.in_file.end(), [](const auto& name) { return name.find("pooler") != std::string::npos; });
+  const std::string folder = loaded.folder.string();
   require(has, [&] {
-    return Complaint{.where = loaded.folder.string(), .expected = "a model with a pooler", .got = "one without", .hint = "use --pooling mean or first"};
+    return Complaint{.where = folder, .expected = "a model with a pooler", .got = "one without", .hint = "use --pooling mean or first"};
   });
 }
 
@@ -85,7 +86,7 @@ at::Tensor vectors_of(const LoadedTask& loaded, const std::vector<std::string>& 
 
 int run_embed(const EmbedOptions& options) {
   const bool pools = options.pooling == EmbedPooling::pooler;
-  const LoadedTask loaded = load_task(options.model, models::Task::embedding, options.compute, pools ? "" : "head.pooler");
+  const LoadedTask loaded = load_task(options.model, models::Task::embedding, options.compute, "head.pooler");
   if (pools) require_pooler(loaded);
   const std::vector<std::string> texts = read_texts(options);
   Progress progress;

@@ -24,6 +24,7 @@ train::TaskEvaluation evaluate_file(const LoadedTask& loaded, const std::string&
                                   {.batch_size = options.examples.batch_size, .progress = show});
   }
   const train::TaskExamples examples = read_examples(loaded, file, options.examples);
+  train::require_labels(examples);
   const data::Task task = data_task_of(*loaded.model);
   const auto predictions = train::predict(*loaded.model, examples, task, loaded.roles, {.batch_size = options.examples.batch_size, .progress = show});
   return train::score_predictions(examples, predictions, task, *loaded.tokenizer);
