@@ -33,11 +33,13 @@ def checkpoint_steps(run):
 
 
 class Kill(unittest.TestCase):
+    prepare = staticmethod(tiny_run.prepare)
+
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.root = pathlib.Path(cls.folder.name)
-        cls.config = tiny_run.prepare(cls.root, STEPS, CHECKPOINT_EVERY, EVAL_EVERY)
+        cls.config = cls.prepare(cls.root, STEPS, CHECKPOINT_EVERY, EVAL_EVERY)
         began = time.monotonic()
         tiny_run.finish(cls.config, cls.root / "whole")
         cls.duration = time.monotonic() - began
@@ -105,6 +107,12 @@ class Kill(unittest.TestCase):
             self.expect_whole_checkpoints(run)
         tiny_run.finish(self.config, run)
         self.expect_equal(run)
+
+
+class KillTask(Kill):
+    """The same for a run that learns a task from labelled examples."""
+
+    prepare = staticmethod(tiny_run.prepare_task)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,9 @@ struct Command::Parts {
   GlobalOptions globals;
   TrainOptions train;
   EvalOptions eval;
+  FillMaskOptions fill_mask;
+  PredictOptions predict;
+  EmbedOptions embed;
   GenerateOptions generate;
   TokenizeOptions tokenize;
   DataOptions data;
@@ -78,6 +81,9 @@ void Command::declare() {
   p.add(declare_train(program, p.train), [&p] { return compute(p.globals).run_train(p.train); });
   p.add(declare_eval(program, p.eval), [&p] { return compute(p.globals).run_eval(p.eval); });
   p.add(declare_generate(program, p.generate), [&p] { return compute(p.globals).run_generate(p.generate); });
+  p.add(declare_fill_mask(program, p.fill_mask), [&p] { return compute(p.globals).run_fill_mask(p.fill_mask); });
+  p.add(declare_predict(program, p.predict), [&p] { return compute(p.globals).run_predict(p.predict); });
+  p.add(declare_embed(program, p.embed), [&p] { return compute(p.globals).run_embed(p.embed); });
   p.add(declare_tokenize(program, p.tokenize), [&p] { return run_tokenize(p.tokenize); });
   p.add(declare_data(program, p.data), [&p] {
     if (p.data.action == DataAction::make) return run_data_make(p.data.make);

@@ -4,22 +4,31 @@
 
 #include "everlong/base/error.h"
 #include "everlong/io/toml.h"
+#include "everlong/models/model_directory.h"
 #include "everlong/models/registry.h"
+#include "everlong/train/run_directory.h"
 
 namespace everlong::train {
 namespace {
 
 Fields data_fields(DataConfig& data) {
   Fields fields;
-  fields.add("train", data.train, "training corpora: .txt, .jsonl (.gz, .zst), nanoGPT .bin, Megatron .idx")
-      .add("eval", data.eval, "files that bits per byte are measured on")
-      .add("tokenizer", data.tokenizer, "bytes; bpe (trained on data.train); or a tokenizer file or folder")
+  fields.add("train", data.train, "training corpora: .txt, .jsonl (.gz, .zst), nanoGPT .bin, Megatron .idx; of tasks with labels .tsv and .jsonl")
+      .add("eval", data.eval, "files that bits per byte, or the scores of the task, are measured on")
+      .add("tokenizer", data.tokenizer, "bytes; bpe (trained on data.train, or with model.init that model's own); or a tokenizer file or folder")
       .add("vocab_size", data.vocab_size, "tokens of a trained bpe", {.min = 257})
       .add("order", data.order, "lanes: documents in order with carried state; windows: shuffled windows without it",
            std::span<const std::pair<std::string_view, DataOrder>>(kDataOrderNames))
       .add("batch_size", data.batch_size, "rows in a batch (B)", {.min = 1})
       .add("seq_len", data.seq_len, "tokens a row in a batch (T); gradients reach back this far", {.min = 1})
-      .add("end_of_document", data.end_of_document, "append the tokenizer's end token to each document");
+      .add("end_of_document", data.end_of_document, "append the tokenizer's end token to each document")
+      .add("max_len", data.max_len, "tokens an example of a task, marks included; the rest is cut off", {.min = 4})
+      .add("pad_to_multiple", data.pad_to_multiple, "round the length of each batch of a task up to one of this", {.min = 1})
+      .add("text_column", data.text_column, "column or key of the first text; empty = found by the usual names")
+      .add("text_b_column", data.text_b_column, "column or key of the second text; empty = as above")
+      .add("label_column", data.label_column, "column or key of the label; empty = as above")
+      .add("mask_ratio", data.mask_ratio, "masked-lm: share of the tokens to predict", {.min = 0.001, .max = 1})
+      .add("whole_words", data.whole_words, "masked-lm: mask words, not tokens");
   return fields;
 }
 
@@ -41,7 +50,10 @@ Fields optim_fields(OptimConfig& optim) {
 
 Fields run_fields(RunConfig& run) {
   Fields fields;
-  fields.add("steps", run.steps, "optimizer steps", {.min = 1})
+  fields.add("task", run.task, "what is learned", std::span<const std::pair<std::string_view, models::Task>>(models::kTaskNames).first(6))
+      .add("problem_type", run.problem_type, "what sequence labels mean; automatic = one class an example",
+           std::span<const std::pair<std::string_view, models::ProblemType>>(kProblemTypeNames))
+      .add("steps", run.steps, "optimizer steps", {.min = 1})
       .add("seed", run.seed, "of initialisation, data order and dropout", {.min = 0})
       .add("dtype", run.dtype, "of activations and matrix products: f32, bf16 or f64; parameters stay fp32")
       .add("accumulate", run.accumulate, "batches a step", {.min = 1})
@@ -50,7 +62,9 @@ Fields run_fields(RunConfig& run) {
            {.min = 0, .max = 0.99999})
       .add("checkpoint_every", run.checkpoint_every, "steps between checkpoints; the last step always makes one", {.min = 1})
       .add("keep_last", run.keep_last, "newest checkpoints to keep", {.min = 1})
-      .add("keep_best", run.keep_best, "also keep the checkpoint with the fewest bits per byte on data.eval, of those whose own step is evaluated")
+      .add("keep_best", run.keep_best, "also keep the checkpoint that is best on data.eval, of those whose own step is evaluated")
+      .add("metric", run.metric, "score that says which is best; empty = bits per byte, or the first score of the task")
+      .add("classifier_dropout", run.classifier_dropout, "dropout before a classifier; null = the model's own", {.min = 0, .max = 0.999})
       .add("eval_every", run.eval_every, "steps between evaluations; 0 = at the end only", {.min = 0})
       .add("eval_segment", run.eval_segment, "tokens a call in evaluation", {.min = 1})
       .add("log_every", run.log_every, "steps between lines of metrics.jsonl", {.min = 1})
@@ -84,12 +98,23 @@ void apply_preset(TrainConfig& config) {
   config.model->fields().set_all(found->second);
 }
 
+/// The configuration that the other model keys change: of model.init if its folder is there, else the architecture's own.
+void start_model(TrainConfig& config) {
+  if (config.init.empty() || !std::filesystem::exists(config.init)) {
+    config.model = models::find_architecture(config.architecture).make_config();
+    return;
+  }
+  config.model = models::load_config(resolve_model_path(config.init)).config;
+  config.architecture = models::find_architecture(config.model->model_type()).name;
+}
+
 }  // namespace
 
 Fields TrainConfig::fields() {
   Fields all;
   all.add("model.architecture", architecture, "architecture of the model")
-      .add("model.preset", preset, "named set of model keys to start from; empty = none");
+      .add("model.preset", preset, "named set of model keys to start from; empty = none")
+      .add("model.init", init, "model directory or run to start from: its configuration, weights and tokenizer; empty = none");
   if (model) all.section("model", model->fields());
   all.section("data", data_fields(data)).section("optim", optim_fields(optim)).section("train", run_fields(train));
   return all;
@@ -99,6 +124,7 @@ void TrainConfig::validate() const {
   require(!data.train.empty(), [] { return Complaint{.where = "data.train", .expected = "at least one file", .got = "none"}; });
   require(train.dtype == "f32" || train.dtype == "bf16" || train.dtype == "f64",
           [&] { return Complaint{.where = "train.dtype", .expected = "f32, bf16 or f64", .got = train.dtype}; });
+  require(init.empty() || preset.empty(), [] { return Complaint{.where = "model.preset", .expected = "none with model.init", .got = "both"}; });
   model->validate();
 }
 
@@ -109,13 +135,13 @@ TrainConfig read_train_config(const std::filesystem::path& path, std::span<const
   std::vector<std::pair<std::string, ConfigValue>> later;
   for (const std::string& text : overrides) {
     auto [key, value] = split_override(text);
-    if (key == "model.architecture" || key == "model.preset") {
+    if (key == "model.architecture" || key == "model.preset" || key == "model.init") {
       config.fields().set(key, value);
     } else {
       later.emplace_back(std::move(key), std::move(value));
     }
   }
-  config.model = models::find_architecture(config.architecture).make_config();
+  start_model(config);
   if (!config.preset.empty()) apply_preset(config);
   const Fields all = config.fields();
   for (const io::TomlEntry& entry : model_keys) {

@@ -14,6 +14,7 @@
 
 #include "everlong/base/config.h"
 #include "everlong/models/architecture.h"
+#include "everlong/models/task.h"
 #include "everlong/train/schedule.h"
 
 namespace everlong::train {
@@ -22,6 +23,11 @@ enum class DataOrder { lanes, windows };
 enum class DecayedParameters { matrices, all };
 
 inline constexpr std::array<std::pair<std::string_view, DataOrder>, 2> kDataOrderNames{{{"lanes", DataOrder::lanes}, {"windows", DataOrder::windows}}};
+inline constexpr std::array<std::pair<std::string_view, models::ProblemType>, 4> kProblemTypeNames{
+    {{"automatic", models::ProblemType::automatic},
+     {"regression", models::ProblemType::regression},
+     {"single_label_classification", models::ProblemType::single_label_classification},
+     {"multi_label_classification", models::ProblemType::multi_label_classification}}};
 inline constexpr std::array<std::pair<std::string_view, DecayedParameters>, 2> kDecayNames{
     {{"matrices", DecayedParameters::matrices}, {"all", DecayedParameters::all}}};
 
@@ -34,6 +40,13 @@ struct DataConfig {
   int64_t batch_size = 8;
   int64_t seq_len = 512;
   bool end_of_document = false;
+  int64_t max_len = 512;
+  int64_t pad_to_multiple = 1;
+  std::string text_column;
+  std::string text_b_column;
+  std::string label_column;
+  double mask_ratio = 0.4;
+  bool whole_words = false;
 };
 
 struct OptimConfig {
@@ -50,6 +63,8 @@ struct OptimConfig {
 };
 
 struct RunConfig {
+  models::Task task = models::Task::causal_lm;
+  models::ProblemType problem_type = models::ProblemType::automatic;
   int64_t steps = 1000;
   int64_t seed = 1;
   std::string dtype = "bf16";
@@ -59,6 +74,8 @@ struct RunConfig {
   int64_t checkpoint_every = 500;
   int64_t keep_last = 2;
   bool keep_best = true;
+  std::string metric;
+  std::optional<double> classifier_dropout;
   int64_t eval_every = 500;
   int64_t eval_segment = 2048;
   int64_t log_every = 10;
@@ -70,6 +87,7 @@ struct RunConfig {
 struct TrainConfig {
   std::string architecture = "mega";
   std::string preset;
+  std::string init;
   std::unique_ptr<models::ArchitectureConfig> model;
   DataConfig data;
   OptimConfig optim;
@@ -82,7 +100,8 @@ struct TrainConfig {
   void validate() const;
 };
 
-/// Reads a TOML file, then overrides "key=value" in order. `model.architecture` and `model.preset` take effect before all other model keys.
+/// Reads a TOML file, then overrides "key=value" in order. `model.architecture`, `model.preset` and
+/// `model.init` take effect before all other model keys; a folder that `model.init` names and that is gone counts only when weights are needed.
 /// Errors   IoError; FormatError naming line and column; InvalidArgument naming the key, with the nearest known one
 [[nodiscard]] TrainConfig read_train_config(const std::filesystem::path& path, std::span<const std::string> overrides = {});
 

@@ -59,19 +59,17 @@ MetricsLog::MetricsLog(const std::filesystem::path& run, int64_t resumed_step) {
 MetricsLog::~MetricsLog() = default;
 
 void MetricsLog::add(const StepReport& report) {
-  files_->write({{"kind", "train"},
-                 {"step", report.step},
-                 {"tokens", report.tokens},
-                 {"loss", report.loss},
-                 {"bits_per_byte", report.bits_per_byte},
-                 {"lr", report.lr},
-                 {"grad_norm", report.gradient_norm},
-                 {"tokens_per_s", std::round(report.tokens_per_s)},
-                 {"resident_mb", std::round(report.resident_mb * 10) / 10},
-                 {"elapsed_s", std::round(report.elapsed_s * 1000) / 1000}});
+  io::OrderedJson line = {{"kind", "train"}, {"step", report.step}, {"tokens", report.tokens}, {"loss", report.loss}};
+  if (report.bits_per_byte) line["bits_per_byte"] = *report.bits_per_byte;
+  line["lr"] = report.lr;
+  line["grad_norm"] = report.gradient_norm;
+  line["tokens_per_s"] = std::round(report.tokens_per_s);
+  line["resident_mb"] = std::round(report.resident_mb * 10) / 10;
+  line["elapsed_s"] = std::round(report.elapsed_s * 1000) / 1000;
+  files_->write(line);
   const auto scalar = [&](const char* name, double value) { files_->events.add_scalar(name, report.step, value); };
   scalar("train/loss", report.loss);
-  scalar("train/bits_per_byte", report.bits_per_byte);
+  if (report.bits_per_byte) scalar("train/bits_per_byte", *report.bits_per_byte);
   scalar("train/lr", report.lr);
   scalar("train/gradient_norm", report.gradient_norm);
   scalar("train/tokens_per_s", report.tokens_per_s);
@@ -93,6 +91,20 @@ void MetricsLog::add(int64_t step, const Evaluation& evaluation, Context context
                  {"bits_per_byte", evaluation.bits_per_byte()},
                  {"by_position", positions}});
   files_->events.add_scalar("eval/bits_per_byte", step, evaluation.bits_per_byte());
+  files_->events.flush();
+}
+
+void MetricsLog::add(int64_t step, const TaskEvaluation& evaluation, std::string_view task) {
+  io::OrderedJson line = {{"kind", "task-eval"},
+                          {"step", step},
+                          {"file", std::filesystem::path(evaluation.file).filename().string()},
+                          {"task", task},
+                          {"examples", evaluation.examples}};
+  for (const auto& [name, value] : evaluation.scores) {
+    line[name] = value;
+    files_->events.add_scalar("eval/" + name, step, value);
+  }
+  files_->write(line);
   files_->events.flush();
 }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "everlong/train/evaluate.h"
+#include "everlong/train/task_evaluation.h"
 
 namespace everlong::train {
 
@@ -20,6 +21,7 @@ class MetricsLog {
 
   void add(const StepReport& report);
   void add(int64_t step, const Evaluation& evaluation, Context context);
+  void add(int64_t step, const TaskEvaluation& evaluation, std::string_view task);
   void add_sample(int64_t step, std::string_view prompt, std::string_view text);
   /// Says that the run went on from a checkpoint: what readers have seen of later steps no longer counts.
   void add_resume(int64_t step);

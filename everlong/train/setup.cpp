@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include <fmt/format.h>
+
 #include "everlong/base/error.h"
 #include "everlong/io/lines.h"
 #include "everlong/data/learn_tokenizer.h"
@@ -15,9 +17,11 @@ namespace fs = std::filesystem;
 
 std::vector<fs::path> paths_of(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
 
-std::unique_ptr<text::Tokenizer> make_tokenizer(const DataConfig& data) {
+std::unique_ptr<text::Tokenizer> make_tokenizer(const TrainConfig& config) {
+  const DataConfig& data = config.data;
   if (data.tokenizer == "bytes") return text::make_bytes_tokenizer();
   if (data.tokenizer != "bpe") return text::load_tokenizer(data.tokenizer);
+  if (!config.init.empty()) return text::load_tokenizer(resolve_model_path(config.init));
   return data::learn_bpe(paths_of(data.train), data.vocab_size);
 }
 
@@ -25,11 +29,20 @@ std::unique_ptr<text::Tokenizer> make_tokenizer(const DataConfig& data) {
 
 std::shared_ptr<text::Tokenizer> prepare_tokenizer(const TrainConfig& config, const RunDirectory& directory) {
   if (fs::exists(directory.tokenizer())) return text::load_tokenizer(directory.tokenizer());
-  std::shared_ptr<text::Tokenizer> tokenizer = make_tokenizer(config.data);
+  std::shared_ptr<text::Tokenizer> tokenizer = make_tokenizer(config);
   io::AtomicFolder folder(directory.tokenizer());
   tokenizer->save(folder.temporary());
   folder.commit();
   return tokenizer;
+}
+
+void settle_vocabulary(const text::Tokenizer& tokenizer, TrainConfig& config) {
+  if (config.init.empty()) return config.model->set_vocabulary(tokenizer.vocab_size());
+  require(tokenizer.vocab_size() <= config.model->vocabulary(), [&] {
+    return Complaint{.where = "data.tokenizer",
+                     .expected = fmt::format("at most {} tokens, the vocabulary of model.init", config.model->vocabulary()),
+                     .got = fmt::format("{}", tokenizer.vocab_size())};
+  });
 }
 
 std::shared_ptr<const data::Corpus> prepare_corpus(const TrainConfig& config, const text::Tokenizer& tokenizer) {

@@ -18,6 +18,10 @@ namespace everlong::train {
 /// Errors   IoError, FormatError; InvalidArgument if bpe cannot be trained on the files
 [[nodiscard]] std::shared_ptr<text::Tokenizer> prepare_tokenizer(const TrainConfig& config, const RunDirectory& directory);
 
+/// Makes the model's vocabulary that of the tokenizer; with model.init it stays, and must hold the tokenizer's.
+/// Errors   InvalidArgument if it does not
+void settle_vocabulary(const text::Tokenizer& tokenizer, TrainConfig& config);
+
 [[nodiscard]] std::shared_ptr<const data::Corpus> prepare_corpus(const TrainConfig& config, const text::Tokenizer& tokenizer);
 [[nodiscard]] std::unique_ptr<data::BatchSource> prepare_batches(const TrainConfig& config, std::shared_ptr<const data::Corpus> corpus, const text::Tokenizer& tokenizer);
 

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <numbers>
 
 #include <fmt/format.h>
 
@@ -11,7 +10,6 @@
 #include "everlong/base/rng.h"
 #include "everlong/io/atomic_file.h"
 #include "everlong/io/toml.h"
-#include "everlong/tensor/device.h"
 #include "everlong/tensor/torch.h"
 #include "everlong/train/setup.h"
 
@@ -37,22 +35,10 @@ Trainer::Trainer(TrainConfig config, RunDirectory directory, bool resume, Traine
   config_.validate();
   std::filesystem::create_directories(directory_.checkpoints());
 
-  const at::ScalarType dtype = resolve_dtype(config_.train.dtype);
-  tokenizer_ = prepare_tokenizer(config_, directory_);
-  config_.model->set_vocabulary(tokenizer_->vocab_size());
-  corpus_ = prepare_corpus(config_, *tokenizer_);
-  bytes_per_token_ = static_cast<double>(corpus_->total_bytes().value_or(corpus_->num_tokens())) / static_cast<double>(std::max<int64_t>(1, corpus_->num_tokens()));
-  source_ = prepare_batches(config_, corpus_, *tokenizer_);
-
-  at::manual_seed(static_cast<uint64_t>(config_.train.seed));
-  model_ = std::make_shared<models::CausalLm>(*config_.model);
-  if (dtype == at::kDouble) model_->to(at::kDouble);
-  model_->model().set_compute_dtype(dtype);
-  model_->model().set_activation_checkpointing(config_.train.activation_checkpointing);
-  optimizer_ = std::make_unique<AdamW>(parameter_groups(*model_, config_.optim),
+  objective_ = make_objective(config_, directory_, !config_.init.empty() && steps.empty(), callbacks_.on_message);
+  optimizer_ = std::make_unique<AdamW>(parameter_groups(model(), config_.optim),
                                        AdamWOptions{.beta1 = config_.optim.beta1, .beta2 = config_.optim.beta2, .eps = config_.optim.eps});
-  if (config_.train.average_decay > 0) average_ = std::make_unique<WeightAverage>(all_parameters(*model_), config_.train.average_decay);
-  state_ = model_->model().initial_state(config_.data.batch_size);
+  if (config_.train.average_decay > 0) average_ = std::make_unique<WeightAverage>(all_parameters(model()), config_.train.average_decay);
 
   if (!has_run) io::atomic_write_text(directory_.config(), io::to_toml(config_.fields()));
   if (!steps.empty()) load_checkpoint(steps.back());
@@ -70,20 +56,15 @@ ScheduleOptions Trainer::schedule() const {
           .total_steps = config_.train.steps};
 }
 
-/// One optimizer step; returns the mean loss in nats per token.
+/// One optimizer step; returns the mean loss.
 double Trainer::train_step() {
   // The generator is a function of (seed, step): nothing of it needs saving.
   at::manual_seed(CounterRng({static_cast<uint64_t>(config_.train.seed), kStepStream, static_cast<uint64_t>(step_)}).next_u64());
-  model_->train();
+  model().train();
   optimizer_->zero_grad();
-  const bool carries = config_.data.order == DataOrder::lanes;
   double loss_sum = 0;
   for (int64_t i = 0; i < config_.train.accumulate; ++i) {
-    const data::Batch batch = source_->next();
-    state_.detach_();
-    state_.restart_(batch.restart);
-    auto loss = model_->loss({.tokens = batch.tokens, .document_ids = batch.document_ids}, batch.targets, carries ? std::move(state_) : nn::State());
-    if (carries) state_ = std::move(loss.state);
+    const Objective::BatchLoss loss = objective_->next_loss();
     loss_sum += loss.mean.item<double>();
     (loss.mean / static_cast<double>(config_.train.accumulate)).backward();
     tokens_ += loss.count;
@@ -108,7 +89,7 @@ void Trainer::report(double lr) {
                           .total_steps = config_.train.steps,
                           .tokens = tokens_,
                           .loss = loss,
-                          .bits_per_byte = loss / std::numbers::ln2 / bytes_per_token_,
+                          .bits_per_byte = objective_->bits_per_byte(loss),
                           .lr = lr,
                           .gradient_norm = gradient_norm_,
                           .tokens_per_s = static_cast<double>(window_.tokens) / window_.seconds,
@@ -122,19 +103,8 @@ void Trainer::report(double lr) {
 void Trainer::evaluate_files() {
   if (config_.data.eval.empty()) return;
   const UseAverage averaged(average_.get());
-  evaluations_.clear();
-  double nats = 0, bytes = 0;
-  for (const std::string& file : config_.data.eval) {
-    evaluations_.push_back(evaluate_file(*model_, *tokenizer_, file, {.segment = config_.train.eval_segment}));
-    const Evaluation& evaluation = evaluations_.back();
-    nats += evaluation.nats;
-    bytes += static_cast<double>(evaluation.bytes);
-    metrics_->add(step_, evaluation, Context::carry);
-    if (callbacks_.on_message)
-      callbacks_.on_message(fmt::format("step {}: {} {:.4f} bits per byte, {:.4f} nats per token", step_, evaluation.file, evaluation.bits_per_byte(),
-                                        evaluation.nats_per_token()));
-  }
-  latest_bits_per_byte_ = nats / std::numbers::ln2 / bytes;
+  evaluation_ = objective_->evaluate(step_, *metrics_, callbacks_.on_message);
+  latest_ = objective_->metric_of(evaluation_);
 }
 
 TrainOutcome Trainer::run(const std::function<bool()>& stop) {
@@ -150,7 +120,7 @@ TrainOutcome Trainer::run(const std::function<bool()>& stop) {
     const bool last = step_ == run.steps, stopping = stop && stop();
     const bool due = last || step_ % run.checkpoint_every == 0;
     if (last || (run.eval_every > 0 && step_ % run.eval_every == 0)) evaluate_files();
-    if (!due) latest_bits_per_byte_.reset();  // which checkpoint is best must not depend on where the run was stopped
+    if (!due) latest_.reset();  // which checkpoint is best must not depend on where the run was stopped
     if (due || stopping) save_checkpoint();
     if (stopping && !last) return TrainOutcome::interrupted;
   }
@@ -159,10 +129,17 @@ TrainOutcome Trainer::run(const std::function<bool()>& stop) {
 }
 
 void Trainer::finish() {
-  if (!callbacks_.sample || config_.train.sample_tokens == 0) return;
+  if (!callbacks_.sample || config_.train.sample_tokens == 0 || config_.train.task != models::Task::causal_lm) return;
   const UseAverage averaged(average_.get());
-  model_->eval();
-  metrics_->add_sample(step_, config_.train.sample_prompt, callbacks_.sample(model_, tokenizer_));
+  const auto lm = std::static_pointer_cast<models::CausalLm>(objective_->model());
+  lm->eval();
+  metrics_->add_sample(step_, config_.train.sample_prompt, callbacks_.sample(lm, objective_->tokenizer()));
+}
+
+models::CausalLm& Trainer::causal_lm() {
+  if (config_.train.task != models::Task::causal_lm)
+    throw Unsupported({.where = "train", .expected = "a run that learns causal-lm", .got = std::string(models::task_name(config_.train.task))});
+  return static_cast<models::CausalLm&>(model());
 }
 
 }  // namespace everlong::train

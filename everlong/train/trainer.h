@@ -1,18 +1,18 @@
 #pragma once
-// Trains a causal language model with carried state, so that stopping at any moment and resuming changes no bit.
+// Trains a model for a task, so that stopping at any moment and resuming changes no bit.
 
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
-#include "everlong/data/batches.h"
 #include "everlong/models/heads/causal_lm.h"
 #include "everlong/text/tokenizer.h"
 #include "everlong/train/adamw.h"
 #include "everlong/train/config.h"
 #include "everlong/train/evaluate.h"
 #include "everlong/train/metrics_log.h"
+#include "everlong/train/objective.h"
 #include "everlong/train/run_directory.h"
 #include "everlong/train/weight_average.h"
 
@@ -22,9 +22,9 @@ namespace everlong::train {
 struct StepReport {
   int64_t step = 0;          ///< steps done
   int64_t total_steps = 0;
-  int64_t tokens = 0;        ///< targets trained on since step 0
-  double loss = 0;           ///< nats per token, mean since the last report
-  double bits_per_byte = 0;  ///< of the training text
+  int64_t tokens = 0;        ///< read since step 0: targets of a causal language model, tokens that are no padding of other tasks
+  double loss = 0;           ///< of the task, mean since the last report; nats per token of a language model
+  std::optional<double> bits_per_byte;  ///< of the training text; none where that means nothing
   double lr = 0;
   double gradient_norm = 0;  ///< before clipping
   double tokens_per_s = 0;   ///< since the last report
@@ -51,9 +51,11 @@ class Trainer {
   /// Trains to the last step, or until `stop` says true after a step: then a checkpoint is written and `interrupted` returned.
   TrainOutcome run(const std::function<bool()>& stop);
 
-  [[nodiscard]] models::CausalLm& model() { return *model_; }
-  [[nodiscard]] const text::Tokenizer& tokenizer() const { return *tokenizer_; }
-  [[nodiscard]] const std::vector<Evaluation>& last_evaluation() const { return evaluations_; }
+  [[nodiscard]] models::TaskHead& model() { return *objective_->model(); }
+  /// Errors   Unsupported if the run's task is another
+  [[nodiscard]] models::CausalLm& causal_lm();
+  [[nodiscard]] const text::Tokenizer& tokenizer() const { return *objective_->tokenizer(); }
+  [[nodiscard]] const RunEvaluation& last_evaluation() const { return evaluation_; }
 
  private:
   void load_checkpoint(int64_t step);
@@ -67,20 +69,15 @@ class Trainer {
   TrainConfig config_;
   RunDirectory directory_;
   TrainerCallbacks callbacks_;
-  std::shared_ptr<text::Tokenizer> tokenizer_;
-  std::shared_ptr<const data::Corpus> corpus_;
-  std::unique_ptr<data::BatchSource> source_;
-  std::shared_ptr<models::CausalLm> model_;
+  std::unique_ptr<Objective> objective_;
   std::unique_ptr<AdamW> optimizer_;
   std::unique_ptr<WeightAverage> average_;
   std::unique_ptr<MetricsLog> metrics_;
-  nn::State state_;
-  std::vector<Evaluation> evaluations_;
+  RunEvaluation evaluation_;
 
   int64_t step_ = 0;
   int64_t tokens_ = 0;
-  std::optional<double> best_bits_per_byte_, latest_bits_per_byte_;
-  double bytes_per_token_ = 1;
+  std::optional<double> best_, latest_;  ///< of the score that chooses the best checkpoint
   double gradient_norm_ = 0;
 
   struct Window {  // since the last report

@@ -15,7 +15,24 @@ namespace {
 constexpr const char* kTensorFile = "trainer.safetensors";
 constexpr const char* kProgressFile = "trainer.json";
 
-std::string slot_name(const nn::SlotSpec& slot) { return "state." + slot.name; }
+/// The key of the best score so far in trainer.json.
+std::string best_key(const Objective& objective) { return "best_" + objective.metric(); }
+
+/// The model in its public dialect; a head with labels also says what they are.
+void write_model(const std::filesystem::path& folder, const models::TaskHead& model) {
+  const bool labelled = model.task() != models::Task::causal_lm && model.task() != models::Task::masked_lm;
+  if (!labelled) return models::save_model(folder, model);
+  const auto config = model.config().clone();
+  models::TaskConfig task_config = model.task_config();
+  const Fields task_fields = task_config.fields();
+  Fields fields = config->fields();
+  for (const Field& field : task_fields.all())
+    if (to_text(field.get()) != "automatic") fields.append(field);
+  checkpoint::ConfigDocument document;
+  if (!task_config.label_names.empty()) document.set_label_names(task_config.label_names);
+  checkpoint::save_tensors(folder / "model.safetensors", models::public_weights(model), {{"format", "pt"}});
+  document.write(folder / "config.json", fields, config->model_type(), config->head_class(model.task()));
+}
 
 }  // namespace
 
@@ -25,26 +42,26 @@ void Trainer::save_checkpoint() {
   checkpoint::TensorMap tensors;
   optimizer_->save(tensors);
   if (average_) average_->save(tensors);
-  const auto& slots = model_->model().state_layout().slots();
-  for (size_t i = 0; i < slots.size(); ++i) tensors.emplace(slot_name(slots[i]), state_.tensors()[i]);
-  tensors.emplace("state.position", state_.position());
-  for (const NamedParameter& parameter : all_parameters(*model_))
+  objective_->save_state(tensors);
+  for (const NamedParameter& parameter : all_parameters(model()))
     if (average_) tensors.emplace("weight." + parameter.name, parameter.tensor.detach().clone());
 
-  const bool best = latest_bits_per_byte_ && (!best_bits_per_byte_ || *latest_bits_per_byte_ < *best_bits_per_byte_);
-  if (best) best_bits_per_byte_ = latest_bits_per_byte_;
-  latest_bits_per_byte_.reset();
+  const std::string metric = objective_->metric();
+  const bool smaller = metric == "bits_per_byte" || smaller_is_better(metric);
+  const bool best = latest_ && (!best_ || (smaller ? *latest_ < *best_ : *latest_ > *best_));
+  if (best) best_ = latest_;
+  latest_.reset();
   const io::OrderedJson progress = {{"step", step_},
                                     {"tokens", tokens_},
-                                    {"data", io::OrderedJson(data::to_json(source_->position()))},
-                                    {"best_bits_per_byte", best_bits_per_byte_ ? io::OrderedJson(*best_bits_per_byte_) : io::OrderedJson()}};
+                                    {"data", io::OrderedJson(objective_->position())},
+                                    {best_key(*objective_), best_ ? io::OrderedJson(*best_) : io::OrderedJson()}};
 
   io::AtomicFolder folder(directory_.checkpoint(step_), io::IfExists::replace);
   {
     const UseAverage averaged(average_.get());
-    models::save_model(folder.temporary(), *model_);
+    write_model(folder.temporary(), model());
   }
-  tokenizer_->save(folder.temporary());
+  objective_->tokenizer()->save(folder.temporary());
   checkpoint::save_tensors(folder.temporary() / kTensorFile, tensors);
   io::write_json(folder.temporary() / kProgressFile, progress);
   folder.commit();
@@ -58,7 +75,7 @@ void Trainer::load_checkpoint(int64_t step) {
   const auto folder = directory_.checkpoint(step);
   const auto file = (folder / kTensorFile).string();
   const auto weights = checkpoint::load_weights(folder);
-  const auto report = checkpoint::load_into(*model_, weights.tensors, config_.model->name_rules(model_->task()), std::string(config_.model->base_prefix()), folder.string());
+  const auto report = checkpoint::load_into(model(), weights.tensors, config_.model->name_rules(model().task()), std::string(config_.model->base_prefix()), folder.string());
   if (!report.missing.empty()) throw FormatError({.file = folder.string(), .field = report.missing.front()}, "a tensor for every parameter", "none");
   const auto tensors = checkpoint::load_tensors(file).tensors;
   optimizer_->load(tensors, file);
@@ -70,11 +87,9 @@ void Trainer::load_checkpoint(int64_t step) {
   if (average_) {
     const at::NoGradGuard no_grad;
     average_->load(tensors, file);
-    for (NamedParameter& parameter : all_parameters(*model_)) parameter.tensor.copy_(tensor("weight." + parameter.name));
+    for (NamedParameter& parameter : all_parameters(model())) parameter.tensor.copy_(tensor("weight." + parameter.name));
   }
-  std::vector<at::Tensor> slots;
-  for (const nn::SlotSpec& slot : model_->model().state_layout().slots()) slots.push_back(tensor(slot_name(slot)));
-  state_ = model_->model().state_layout().assemble(std::move(slots), tensor("state.position"));
+  objective_->load_state(tensors, file);
 
   const auto progress = io::read_json_file(folder / kProgressFile);
   const auto number = [&](const char* key) {
@@ -84,8 +99,9 @@ void Trainer::load_checkpoint(int64_t step) {
   };
   step_ = number("step");
   tokens_ = number("tokens");
-  source_->seek(data::batch_position_from_json(progress.value("data", io::Json()), (folder / kProgressFile).string()));
-  if (progress.contains("best_bits_per_byte") && progress["best_bits_per_byte"].is_number()) best_bits_per_byte_ = progress["best_bits_per_byte"].get<double>();
+  objective_->seek(progress.value("data", io::Json()), (folder / kProgressFile).string());
+  const std::string best = best_key(*objective_);
+  if (progress.contains(best) && progress[best].is_number()) best_ = progress[best].get<double>();
 }
 
 }  // namespace everlong::train

@@ -63,6 +63,18 @@ def prepare(folder, steps, checkpoint_every, eval_every):
     return config
 
 
+def prepare_task(folder, steps, checkpoint_every, eval_every):
+    """The same for a classifier of sentences, with dropout."""
+    config = prepare(folder, steps, checkpoint_every, eval_every)
+    folder = pathlib.Path(folder)
+    for name, first, count in (("train", 0, 200), ("eval", 200, 20)):
+        rows = [f"{text.strip()}\t{text.split()[0]}\n" for text in sentences(first, count)]
+        (folder / f"{name}.tsv").write_text("sentence\tlabel\n" + "".join(rows), encoding="utf-8")
+    text = config.read_text(encoding="utf-8").replace("bidirectional = false\nis_decoder = true\n", "").replace(".txt", ".tsv")
+    config.write_text(text.replace("[train]\n", '[train]\ntask = "sequence-classification"\n'), encoding="utf-8")
+    return config
+
+
 def start(config, run):
     """Starts training in a process of its own, resuming if there is a run already."""
     words = [PROGRAM, "train", str(config), "--out", str(run)]

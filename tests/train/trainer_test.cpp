@@ -139,10 +139,10 @@ TEST_F(Training, TheSeedAndTheOrderMatter) {
 TEST_F(Training, LearnsOneSmallTextByHeart) {
   const auto trainer = start(
       "run", {"train.steps=600", "model.initializer_range=0.2", "optim.weight_decay=0", "optim.lr=2e-2", "data.seq_len=64", "train.log_every=600"});
-  const double before = evaluate_file(trainer->model(), trainer->tokenizer(), folder_ / "eval.txt").nats_per_token();
+  const double before = evaluate_file(trainer->causal_lm(), trainer->tokenizer(), folder_ / "eval.txt").nats_per_token();
   trainer->run({});
-  ASSERT_EQ(trainer->last_evaluation().size(), 1u);
-  const double after = trainer->last_evaluation().front().nats_per_token();
+  ASSERT_EQ(trainer->last_evaluation().texts.size(), 1u);
+  const double after = trainer->last_evaluation().texts.front().nats_per_token();
   EXPECT_GT(before, std::log(256.0) - 0.5);
   EXPECT_LT(after, 0.7);
 }
@@ -152,7 +152,7 @@ TEST_F(Training, TheSavedModelIsTheTrainedOne) {
   trainer->run({});
   const auto loaded = models::load_causal_lm(checkpoint("run"));
   const auto again = evaluate_file(*loaded.model, trainer->tokenizer(), folder_ / "eval.txt");
-  EXPECT_EQ(again.nats, trainer->last_evaluation().front().nats);
+  EXPECT_EQ(again.nats, trainer->last_evaluation().texts.front().nats);
 }
 
 TEST_F(Training, MetricsNameEachStepOnceHoweverOftenTheRunStopped) {

@@ -24,8 +24,9 @@ LoadedLm load_lm(const std::string& path, const ComputeOptions& options) {
   for (const std::string& note : from_disk.notes) log_warning(note);
   loaded.model = std::move(from_disk.model);
   loaded.tokenizer = text::load_tokenizer(loaded.folder);
+  const std::string folder = loaded.folder.string();
   require(loaded.tokenizer->vocab_size() <= loaded.model->model().vocab_size(), [&] {
-    return Complaint{.where = loaded.folder.string(),
+    return Complaint{.where = folder,
                      .expected = fmt::format("a tokenizer of at most {} tokens, the model's vocabulary", loaded.model->model().vocab_size()),
                      .got = fmt::format("{} tokens", loaded.tokenizer->vocab_size()),
                      .hint = "the folder holds files of two models"};

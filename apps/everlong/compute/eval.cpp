@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/everlong/compute/common.h"
+#include "apps/everlong/compute/eval_task.h"
 #include "apps/everlong/compute/memory.h"
 #include "apps/everlong/compute/runs.h"
 #include "apps/everlong/guard.h"
@@ -69,6 +70,7 @@ void print_table(const std::vector<train::Evaluation>& all, bool by_position) {
 
 int run_eval(const EvalOptions& options) {
   return_memory();
+  if (options.task) return run_eval_task(options);
   const LoadedLm lm = load_lm(options.model, options.compute);
   Progress progress;
   train::EvaluateOptions evaluate{.context = options.context == EvalContext::carry ? train::Context::carry : train::Context::reset,

@@ -10,6 +10,9 @@ namespace everlong::app {
 int run_train(const TrainOptions& options);
 int run_eval(const EvalOptions& options);
 int run_generate(const GenerateOptions& options);
+int run_fill_mask(const FillMaskOptions& options);
+int run_predict(const PredictOptions& options);
+int run_embed(const EmbedOptions& options);
 int run_data_pack(const DataOptions& options);
 int run_state_diff(const StateOptions& options);
 int run_convert(const ConvertOptions& options);

@@ -8,8 +8,11 @@
 #include "apps/everlong/verbs/bench.h"
 #include "apps/everlong/verbs/convert.h"
 #include "apps/everlong/verbs/data.h"
+#include "apps/everlong/verbs/embed.h"
 #include "apps/everlong/verbs/eval.h"
+#include "apps/everlong/verbs/fill_mask.h"
 #include "apps/everlong/verbs/generate.h"
+#include "apps/everlong/verbs/predict.h"
 #include "apps/everlong/verbs/state.h"
 #include "apps/everlong/verbs/train.h"
 #include "apps/everlong/verbs/verify.h"
@@ -24,6 +27,9 @@ struct ComputeTable {
   int (*run_train)(const TrainOptions&);
   int (*run_eval)(const EvalOptions&);
   int (*run_generate)(const GenerateOptions&);
+  int (*run_fill_mask)(const FillMaskOptions&);
+  int (*run_predict)(const PredictOptions&);
+  int (*run_embed)(const EmbedOptions&);
   int (*run_data_pack)(const DataOptions&);
   int (*run_state_diff)(const StateOptions&);
   int (*run_convert)(const ConvertOptions&);

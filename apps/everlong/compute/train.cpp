@@ -71,16 +71,29 @@ std::filesystem::path run_folder(const TrainOptions& options) {
   return std::filesystem::path("runs") / config.stem();
 }
 
+std::string task_table(const std::vector<train::TaskEvaluation>& evaluations) {
+  Table table({{.title = "file"}, {.title = "score"}, {.title = "value", .align = Align::right}});
+  for (const train::TaskEvaluation& evaluation : evaluations)
+    for (const auto& [name, value] : evaluation.scores) table.add_row({evaluation.file, name, fmt::format("{:.4f}", value)});
+  return table.text();
+}
+
 void print_results(const train::Trainer& trainer, const std::filesystem::path& folder, bool json) {
   if (json) {
     nlohmann::ordered_json object = {{"run", folder.string()}, {"evaluations", nlohmann::ordered_json::array()}};
-    for (const train::Evaluation& evaluation : trainer.last_evaluation())
+    for (const train::Evaluation& evaluation : trainer.last_evaluation().texts)
       object["evaluations"].push_back({{"file", evaluation.file}, {"bits_per_byte", evaluation.bits_per_byte()}, {"nats_per_token", evaluation.nats_per_token()}});
+    for (const train::TaskEvaluation& evaluation : trainer.last_evaluation().tasks) {
+      nlohmann::ordered_json found = {{"file", evaluation.file}, {"examples", evaluation.examples}};
+      for (const auto& [name, value] : evaluation.scores) found[name] = value;
+      object["evaluations"].push_back(std::move(found));
+    }
     print(object.dump() + "\n");
     return;
   }
+  print(task_table(trainer.last_evaluation().tasks));
   Table table({{.title = "file"}, {.title = "bits per byte", .align = Align::right}, {.title = "nats per token", .align = Align::right}});
-  for (const train::Evaluation& evaluation : trainer.last_evaluation())
+  for (const train::Evaluation& evaluation : trainer.last_evaluation().texts)
     table.add_row({evaluation.file, fmt::format("{:.4f}", evaluation.bits_per_byte()), fmt::format("{:.4f}", evaluation.nats_per_token())});
   print(table.text());
   print(fmt::format("run: {}\n", folder.string()));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/everlong/syntax.h"
+#include "apps/everlong/verbs/predict.h"
 
 namespace everlong::app {
 
@@ -20,6 +21,9 @@ struct EvalOptions {
   std::optional<int64_t> segment;     ///< tokens a call; none = what the model says
   std::optional<int64_t> max_tokens;  ///< tokens a file; none = all
   bool by_position = false;
+  std::optional<LabelledTask> task;  ///< none = the loss of a causal language model
+  ExampleOptions examples;           ///< of a task
+  double mask_ratio = 0.4;           ///< of the masked language model
   bool json = false;
   ComputeOptions compute;
 };
