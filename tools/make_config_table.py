@@ -48,7 +48,7 @@ def defaults(header):
 
 def rows(config, architecture):
     run, model = defaults("everlong/train/config.h"), defaults(f"everlong/models/{architecture}/config.h")
-    model = {"architecture": run["architecture"], "preset": run["preset"], **model, "vocab_size": "the tokenizer's"}
+    model = {"architecture": run["architecture"], "preset": run["preset"], "init": run["init"], **model, "vocab_size": "the tokenizer's"}
     sections, section, comment = {}, None, ""
     for line in config.splitlines():
         if line.startswith("["):

@@ -18,22 +18,6 @@ constexpr const char* kProgressFile = "trainer.json";
 /// The key of the best score so far in trainer.json.
 std::string best_key(const Objective& objective) { return "best_" + objective.metric(); }
 
-/// The model in its public dialect; a head with labels also says what they are.
-void write_model(const std::filesystem::path& folder, const models::TaskHead& model) {
-  const bool labelled = model.task() != models::Task::causal_lm && model.task() != models::Task::masked_lm;
-  if (!labelled) return models::save_model(folder, model);
-  const auto config = model.config().clone();
-  models::TaskConfig task_config = model.task_config();
-  const Fields task_fields = task_config.fields();
-  Fields fields = config->fields();
-  for (const Field& field : task_fields.all())
-    if (to_text(field.get()) != "automatic") fields.append(field);
-  checkpoint::ConfigDocument document;
-  if (!task_config.label_names.empty()) document.set_label_names(task_config.label_names);
-  checkpoint::save_tensors(folder / "model.safetensors", models::public_weights(model), {{"format", "pt"}});
-  document.write(folder / "config.json", fields, config->model_type(), config->head_class(model.task()));
-}
-
 }  // namespace
 
 /// A checkpoint is a model directory (with the averaged weights where there are some) plus what only training needs.
@@ -59,7 +43,7 @@ void Trainer::save_checkpoint() {
   io::AtomicFolder folder(directory_.checkpoint(step_), io::IfExists::replace);
   {
     const UseAverage averaged(average_.get());
-    write_model(folder.temporary(), model());
+    models::save_model(folder.temporary(), model());
   }
   objective_->tokenizer()->save(folder.temporary());
   checkpoint::save_tensors(folder.temporary() / kTensorFile, tensors);

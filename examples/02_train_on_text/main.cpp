@@ -41,7 +41,7 @@ void run(const std::string& text, const std::filesystem::path& folder, int64_t s
   callbacks.on_step = [&](const train::StepReport& report) {
     if (first == 0) first = report.loss;
     last = report.loss;
-    fmt::print("step {:>4}  loss {:.3f} nats  {:.2f} bits per byte  {:.0f} tokens/s\n", report.step, report.loss, report.bits_per_byte,
+    fmt::print("step {:>4}  loss {:.3f} nats  {:.2f} bits per byte  {:.0f} tokens/s\n", report.step, report.loss, report.bits_per_byte.value_or(0),
                report.tokens_per_s);
   };
   train::Trainer trainer(small_run(text, steps), train::RunDirectory(folder), false, callbacks);
