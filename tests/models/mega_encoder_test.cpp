@@ -113,7 +113,6 @@ TEST_P(MegaEncoder, PaddingOnTheLeftByWholeChunksChangesNothing) {
 }
 
 TEST_P(MegaEncoder, PackedDocumentsEqualSeparateDocuments) {
-  if (config().truncation) return;  // a truncation is not applied across documents of a stream
   const auto all = tokens(2, 30);
   const auto documents = at::zeros({2, 30}, at::kLong);
   documents[0].narrow(0, 11, 19).fill_(1);

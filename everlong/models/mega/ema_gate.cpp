@@ -41,13 +41,19 @@ ops::EmaCoefficients EmaGate::coefficients() const {
 }
 
 /// What lags of `truncation` and more add to the full filter, to be taken off.
-at::Tensor EmaGate::truncated_tail(const at::Tensor& x, const ops::EmaCoefficients& all, int64_t first, bool reverse) const {
+at::Tensor EmaGate::truncated_tail(const at::Tensor& x, const nn::SequencePlan& plan, const ops::EmaCoefficients& all, int64_t first, bool reverse) const {
   const int64_t lag = *truncation_, seq_len = x.size(1);
   const at::Tensor q = all.q.narrow(0, first, model_dim_);
   const at::Tensor c = all.c.narrow(0, first, model_dim_) * (static_cast<double>(lag) * q.log()).exp();
   const at::Tensor gap = at::zeros({x.size(0), lag, model_dim_}, x.options());
-  const at::Tensor delayed = reverse ? at::cat({x.narrow(1, lag, seq_len - lag), gap}, 1) : at::cat({gap, x.narrow(1, 0, seq_len - lag)}, 1);
-  return ops::ema(delayed, q, c, {.reverse = reverse}).output;
+  at::Tensor moved = x.narrow(1, reverse ? lag : 0, seq_len - lag);
+  if (plan.restart) {  // what moves over the start of a document belongs to another one
+    const at::Tensor document = plan.restart->to(at::kLong).cumsum(1);
+    const at::Tensor same = document.narrow(1, lag, seq_len - lag).eq(document.narrow(1, 0, seq_len - lag));
+    moved = moved.masked_fill(same.logical_not().unsqueeze(-1).to(x.device()), 0);
+  }
+  const at::Tensor delayed = reverse ? at::cat({moved, gap}, 1) : at::cat({gap, moved}, 1);
+  return ops::ema(delayed, q, c, {.restart = reverse ? restart_from_the_right(plan) : plan.restart, .reverse = reverse}).output;
 }
 
 EmaGate::Result EmaGate::forward(const at::Tensor& x, const std::optional<at::Tensor>& valid, const nn::SequencePlan& plan, const at::Tensor& state,
@@ -59,11 +65,11 @@ EmaGate::Result EmaGate::forward(const at::Tensor& x, const std::optional<at::Te
   ops::EmaOptions options{.restart = plan.restart, .lengths = cached ? plan.lengths : std::nullopt};
   if (state.defined()) options.state = state;
   auto [y, h] = ops::ema(seen, all.q.narrow(0, 0, model_dim_), all.c.narrow(0, 0, model_dim_), options);
-  if (truncated) y = y - truncated_tail(seen, all, 0, false);
+  if (truncated) y = y - truncated_tail(seen, plan, all, 0, false);
   if (bidirectional_) {
     const at::Tensor q = all.q.narrow(0, model_dim_, model_dim_), c = all.c.narrow(0, model_dim_, model_dim_);
     y = y + ops::ema(seen, q, c, {.restart = restart_from_the_right(plan), .reverse = true}).output;
-    if (truncated) y = y - truncated_tail(seen, all, model_dim_, true);
+    if (truncated) y = y - truncated_tail(seen, plan, all, model_dim_, true);
   }
   const ops::DropoutSpec dropout = by_feature_ ? ops::DropoutSpec{} : nn::draw_dropout(dropout_, is_training());
   at::Tensor output = ops::silu_residual(y, x, residual_, dropout);

@@ -30,7 +30,7 @@ class EmaGate : public torch::nn::Module {
 
  private:
   mutable nn::Derived<ops::EmaCoefficients> coefficients_;
-  at::Tensor truncated_tail(const at::Tensor& x, const ops::EmaCoefficients& coefficients, int64_t first, bool reverse) const;
+  at::Tensor truncated_tail(const at::Tensor& x, const nn::SequencePlan& plan, const ops::EmaCoefficients& coefficients, int64_t first, bool reverse) const;
 
   int64_t model_dim_;
   bool bidirectional_;
