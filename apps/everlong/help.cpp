@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace everlong::app {
 namespace {
 
 constexpr int kMaxColumn = 32;
+constexpr size_t kMaxHeading = 60;
 
 struct Entry {
   std::string left;
@@ -41,7 +43,13 @@ void append_entries(std::string& out, const std::string& title, const std::vecto
 
 std::vector<Entry> entries_of(const std::vector<ArgumentDescription>& arguments) {
   std::vector<Entry> entries;
-  for (const ArgumentDescription& argument : arguments) entries.push_back({heading(argument), right_side(argument)});
+  for (ArgumentDescription argument : arguments) {
+    if (heading(argument).size() > kMaxHeading && !argument.choices.empty()) {  // a long list of choices is wrapped with the words
+      argument.doc += fmt::format("; one of {}", fmt::join(argument.choices, ", "));
+      argument.value = "NAME";
+    }
+    entries.push_back({heading(argument), right_side(argument)});
+  }
   return entries;
 }
 
