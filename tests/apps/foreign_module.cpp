@@ -4,7 +4,7 @@ struct ForeignTable {
   const char* build;
 };
 
-extern "C" __attribute__((visibility("default"))) const ForeignTable* everlong_compute_table() {
+extern "C" __attribute__((visibility("default"))) const void* everlong_compute_table() {
   static const ForeignTable table{"0.0.1 (another build)"};
   return &table;
 }

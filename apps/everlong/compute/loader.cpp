@@ -36,9 +36,8 @@ const ComputeTable* load(const fs::path& path) {
                        .got = dlerror(),
                        .hint = "is the libtorch that everlong was built with still in its place?"});
   }
-  using TableFunction = const ComputeTable* (*)();
-  const auto table_of = reinterpret_cast<TableFunction>(dlsym(module, kComputeSymbol));
-  const ComputeTable* table = table_of == nullptr ? nullptr : table_of();
+  const auto table_of = reinterpret_cast<ComputeTableFunction>(dlsym(module, kComputeSymbol));
+  const auto* table = table_of == nullptr ? nullptr : static_cast<const ComputeTable*>(table_of());
   const std::string built = table == nullptr || table->build == nullptr ? "not a module of everlong" : table->build;
   if (built != build_identity()) {
     throw Unsupported({.where = path.native(),

@@ -31,7 +31,7 @@ int probe(std::vector<Fact>& facts) {
 }  // namespace everlong::app
 
 /// The one symbol of the module.
-extern "C" __attribute__((visibility("default"))) const everlong::app::ComputeTable* everlong_compute_table() {
+extern "C" __attribute__((visibility("default"))) const void* everlong_compute_table() {
   using namespace everlong::app;
   static const ComputeTable table{.build = build_identity(),
                                   .configure = configure,

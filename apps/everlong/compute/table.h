@@ -40,6 +40,8 @@ struct ComputeTable {
 
 inline constexpr const char* kComputeModule = "libeverlong_compute.so";
 inline constexpr const char* kComputeSymbol = "everlong_compute_table";
+/// The type of that symbol. It names no type of ours, so that a module of any build may be called.
+using ComputeTableFunction = const void* (*)();
 
 /// Version, compiler and a digest of all headers that program and module share: equal exactly where both understand the same table.
 [[nodiscard]] const char* build_identity();
