@@ -21,7 +21,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kCallsInTurn = 4;  // of one row, one after the other: as a layer meets what the layer before has just written
+constexpr int kCallsInTurn = 8;  // of one row, one after the other: as a layer meets what the layer before has just written
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 

@@ -1,14 +1,17 @@
 #include "everlong/kernels/cpu/ema.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <hwy/aligned_allocator.h>
 #include <hwy/targets.h>
 
+#include "everlong/kernels/cpu/bfloat16.h"
 #include "everlong/kernels/cpu/denormals.h"
 
 namespace everlong::kernels {
@@ -185,6 +188,47 @@ TEST(Ema, ResultsDoNotDependOnHowTheWorkIsCut) {
     threaded.run(uneven_threads);
     const auto expected = serial.outputs(), actual = threaded.outputs();
     for (size_t k = 0; k + 1 < expected.size(); ++k) EXPECT_EQ(*expected[k], *actual[k]) << "output " << k;
+  }
+}
+
+/// Outputs that are large, aligned and whole lines go past the caches: forward and dx of such a call, against pieces too small for that.
+template <class T>
+void expect_streamed_as_stored(Element element, int64_t seq_len) {
+  constexpr int64_t kModelDim = 65 * 16, kEmaDim = 2, kPieces = 4;  // an odd number of groups, so that one has no other half
+  const int64_t elements = seq_len * kModelDim;
+  const Problem numbers(1, 4, kModelDim, kEmaDim);
+  const auto aligned = [&] { return hwy::AllocateAligned<T>(static_cast<size_t>(elements)); };
+  const auto x = aligned(), streamed = aligned(), stored = aligned();
+  std::mt19937 random(7);
+  std::uniform_int_distribution<int> integer(-9, 9);
+  for (int64_t i = 0; i < elements; ++i) from_float(static_cast<float>(integer(random)), x.get() + i);
+  std::fill_n(streamed.get(), elements, T{0x7fc1});
+  std::vector<float> state(numbers.state_in.size());
+  const auto scan = [&](T* y, int64_t begin, int64_t end, const ParallelFor& parallel_for) {
+    const EmaShape shape = {.batch_size = 1, .seq_len = end - begin, .model_dim = kModelDim, .ema_ndim = kEmaDim, .element = element};
+    std::vector<float> workspace(static_cast<size_t>(ema_forward_workspace(shape)));
+    ema_forward({.shape = shape,
+                 .x = {x.get() + begin * kModelDim, 0, kModelDim},
+                 .y = {y + begin * kModelDim, 0, kModelDim},
+                 .q = numbers.q.data(),
+                 .c = numbers.c.data(),
+                 .state_in = state.data(),
+                 .state_out = state.data(),
+                 .workspace = workspace.data()},
+                parallel_for);
+  };
+  scan(streamed.get(), 0, seq_len, uneven_threads);
+  std::fill(state.begin(), state.end(), 0.0f);
+  for (int64_t piece = 0; piece < kPieces; ++piece) scan(stored.get(), piece * seq_len / kPieces, (piece + 1) * seq_len / kPieces, serial_for);
+  EXPECT_EQ(std::memcmp(streamed.get(), stored.get(), static_cast<size_t>(elements) * sizeof(T)), 0);
+}
+
+TEST_F(EveryInstructionSet, WritesLargeOutputsPastTheCachesWithTheSameResult) {
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    use(target);
+    SCOPED_TRACE(hwy::TargetName(target));
+    expect_streamed_as_stored<float>(Element::kFloat, 4404);
+    expect_streamed_as_stored<uint16_t>(Element::kBFloat16, 8404);
   }
 }
 

@@ -42,68 +42,109 @@ struct Sums {
   float* slope = nullptr;
   float* sum_c = nullptr;
   float* sum_q = nullptr;
+
+  void skip(int64_t states) {
+    for (float** array : {&state, &slope, &sum_c, &sum_q}) *array += states * kLanes;
+    q += states * kLanes;
+  }
+};
+
+/// x and dy of a tile as floats without gaps: what the first block of states reads, the others find here.
+struct Kept {
+  HWY_ALIGN float x[kTile * kLanes];
+  HWY_ALIGN float dy[kTile * kLanes];
 };
 
 struct Ahead {
   Prefetcher x;
   Prefetcher dy;
+
+  HWY_INLINE void next() {
+    x.next();
+    dy.next();
+  }
 };
 
+template <int kStates>
+struct SumVectors {
+  Vec h[kStates], e[kStates], sum_c[kStates], sum_q[kStates];
+};
+
+template <int kStates, int kSteps_, class T>
+HWY_INLINE void sum_steps(const Sums<T>& sums, int64_t t, Kept* kept, SumVectors<kStates>& v) {
+  Vec x[kSteps_], dy[kSteps_];
+  HWY_UNROLL(4)
+  for (int u = 0; u < kSteps_; ++u) {
+    x[u] = load(sums.x.at(t + u));
+    dy[u] = load(sums.dy.at(t + u));
+    if (kept != nullptr) {
+      store(x[u], kept->x + (t + u) * kLanes);
+      store(dy[u], kept->dy + (t + u) * kLanes);
+    }
+  }
+  HWY_UNROLL(4)
+  for (int n = 0; n < kStates; ++n) {
+    const Vec q = load(sums.q + n * kLanes);
+    HWY_UNROLL(4)
+    for (int u = 0; u < kSteps_; ++u) {
+      v.e[n] = hn::MulAdd(q, v.e[n], v.h[n]);
+      v.h[n] = hn::MulAdd(q, v.h[n], x[u]);
+      v.sum_c[n] = hn::MulAdd(dy[u], v.h[n], v.sum_c[n]);
+      v.sum_q[n] = hn::MulAdd(dy[u], v.e[n], v.sum_q[n]);
+    }
+  }
+}
+
+/// `kept` is null where nothing is to be kept.
 template <int kStates, class T>
-HWY_NOINLINE void sum_states(const Sums<T>& call, int64_t begin, int64_t end, Ahead& prefetcher) {
+HWY_NOINLINE void sum_states(const Sums<T>& call, int64_t begin, int64_t end, Kept* kept, Ahead& prefetcher) {
   const Sums<T> sums = call;
   Ahead ahead = prefetcher;
-  Vec h[kStates], e[kStates], q[kStates], sum_c[kStates], sum_q[kStates];
+  SumVectors<kStates> v;
   HWY_UNROLL(4)
   for (int n = 0; n < kStates; ++n) {
-    h[n] = load(sums.state + n * kLanes);
-    e[n] = load(sums.slope + n * kLanes);
-    q[n] = load(sums.q + n * kLanes);
-    sum_c[n] = sum_q[n] = hn::Zero(kTag);
+    v.h[n] = load(sums.state + n * kLanes);
+    v.e[n] = load(sums.slope + n * kLanes);
+    v.sum_c[n] = v.sum_q[n] = hn::Zero(kTag);
   }
-  constexpr int kEvery = 64 / static_cast<int>(kLanes * sizeof(T)) < 1 ? 1 : 64 / static_cast<int>(kLanes * sizeof(T));
-  for (int64_t t = begin; t < end; ++t) {
-    const Vec x = load(sums.x.at(t)), dy = load(sums.dy.at(t));
-    if (t % kEvery == 0) {
-      ahead.x.next();
-      ahead.dy.next();
-    }
-    HWY_UNROLL(4)
-    for (int n = 0; n < kStates; ++n) {
-      e[n] = hn::MulAdd(q[n], e[n], h[n]);
-      h[n] = hn::MulAdd(q[n], h[n], x);
-      sum_c[n] = hn::MulAdd(dy, h[n], sum_c[n]);
-      sum_q[n] = hn::MulAdd(dy, e[n], sum_q[n]);
-    }
+  int64_t t = begin;
+  for (; t + kSteps <= end; t += kSteps) {
+    for (int i = 0; i < lines_in<T>(kSteps); ++i) ahead.next();
+    sum_steps<kStates, kSteps>(sums, t, kept, v);
   }
+  for (; t < end; ++t) sum_steps<kStates, 1>(sums, t, kept, v);
   HWY_UNROLL(4)
   for (int n = 0; n < kStates; ++n) {
-    store(h[n], sums.state + n * kLanes);
-    store(e[n], sums.slope + n * kLanes);
-    store(hn::Add(load(sums.sum_c + n * kLanes), sum_c[n]), sums.sum_c + n * kLanes);
-    store(hn::Add(load(sums.sum_q + n * kLanes), sum_q[n]), sums.sum_q + n * kLanes);
+    store(v.h[n], sums.state + n * kLanes);
+    store(v.e[n], sums.slope + n * kLanes);
+    store(hn::Add(load(sums.sum_c + n * kLanes), v.sum_c[n]), sums.sum_c + n * kLanes);
+    store(hn::Add(load(sums.sum_q + n * kLanes), v.sum_q[n]), sums.sum_q + n * kLanes);
   }
   prefetcher = ahead;
 }
 
+/// One block of states, as many as fit the registers. Returns how many, and moves `sums` past them.
 template <class T>
-void sum_group(Sums<T> sums, int64_t ema_ndim, int64_t begin, int64_t end, Ahead& prefetcher) {
-  Ahead none;
-  Ahead* ahead = &prefetcher;
-  for (int64_t left = ema_ndim; left > 0;) {
-    const int64_t block = left >= kParameterStates ? kParameterStates : left >= 2 ? 2 : 1;
-    if (block == kParameterStates) {
-      sum_states<kParameterStates>(sums, begin, end, *ahead);
-    } else if (block == 2) {
-      sum_states<2>(sums, begin, end, *ahead);
-    } else {
-      sum_states<1>(sums, begin, end, *ahead);
-    }
-    for (float** array : {&sums.state, &sums.slope, &sums.sum_c, &sums.sum_q}) *array += block * kLanes;
-    sums.q += block * kLanes;
-    left -= block;
-    ahead = &none;
+int64_t sum_block(Sums<T>& sums, int64_t left, int64_t begin, int64_t end, Kept* kept, Ahead& ahead) {
+  const int64_t block = left >= kParameterStates ? kParameterStates : left >= 2 ? 2 : 1;
+  if (block == kParameterStates) {
+    sum_states<kParameterStates>(sums, begin, end, kept, ahead);
+  } else if (block == 2) {
+    sum_states<2>(sums, begin, end, kept, ahead);
+  } else {
+    sum_states<1>(sums, begin, end, kept, ahead);
   }
+  sums.skip(block);
+  return block;
+}
+
+template <class T>
+void sum_group(Sums<T> sums, int64_t ema_ndim, int64_t begin, int64_t end, Ahead& ahead) {
+  Kept kept;
+  Ahead none;
+  const int64_t first = sum_block(sums, ema_ndim, begin, end, &kept, ahead);
+  Sums<float> rest = {{kept.x, kLanes}, {kept.dy, kLanes}, sums.q, sums.state, sums.slope, sums.sum_c, sums.sum_q};
+  for (int64_t left = ema_ndim - first; left > 0;) left -= sum_block(rest, left, begin, end, nullptr, none);
 }
 
 /// The parameter sums of one batch row over a range of groups.

@@ -27,6 +27,7 @@ using Vec = hn::Vec<Tag>;
 inline constexpr Tag kTag{};
 inline constexpr int64_t kLanes = HWY_MIN(HWY_LANES(float), 16);
 inline constexpr int64_t kTile = 64;  // time steps whose rows stay in the cache while all channels pass over them
+inline constexpr int64_t kLine = 64;  // bytes of a cache line
 #if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3
 inline constexpr int kManyStates = 8;  // 16 vector registers
 inline constexpr int kSteps = 2;
@@ -40,23 +41,25 @@ HWY_INLINE void store(Vec v, float* p) { hn::StoreU(v, kTag, p); }
 
 HWY_INLINE Vec load(const uint16_t* p) {
   const hn::RebindToUnsigned<Tag> bits;
-  const hn::Rebind<uint16_t, Tag> half;
-  return hn::BitCast(kTag, hn::ShiftLeft<16>(hn::PromoteTo(bits, hn::LoadU(half, p))));
+  return hn::BitCast(kTag, hn::ShiftLeft<16>(hn::PromoteTo(bits, hn::LoadU(hn::Rebind<uint16_t, Tag>(), p))));
 }
 
+using HalfTag = hn::Rebind<uint16_t, Tag>;
+
 /// Rounds to the nearest bfloat16, ties to even; NaN stays NaN.
-HWY_INLINE void store(Vec v, uint16_t* p) {
+HWY_INLINE hn::Vec<HalfTag> to_bfloat16(Vec v) {
   const hn::RebindToUnsigned<Tag> bits;
-  const hn::Rebind<uint16_t, Tag> half;
   const auto u = hn::BitCast(bits, v);
   const auto odd = hn::And(hn::ShiftRight<16>(u), hn::Set(bits, 1));
   const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(u, odd), hn::Set(bits, 0x7fff)));
   const auto is_nan = hn::RebindMask(bits, hn::IsNaN(v));
-  hn::StoreU(hn::TruncateTo(half, hn::IfThenElse(is_nan, hn::Set(bits, 0x7fc0), rounded)), half, p);
+  return hn::TruncateTo(HalfTag(), hn::IfThenElse(is_nan, hn::Set(bits, 0x7fc0), rounded));
 }
+HWY_INLINE void store(Vec v, uint16_t* p) { hn::StoreU(to_bfloat16(v), HalfTag(), p); }
 
+/// Past the caches, to an aligned place. Halves of a cache line must follow each other at once.
 HWY_INLINE void stream(Vec v, float* p) { hn::Stream(v, kTag, p); }
-HWY_INLINE void stream(Vec v, uint16_t* p) { store(v, p); }  // half a cache line: written through the cache
+HWY_INLINE void stream(Vec v, uint16_t* p) { hn::Stream(to_bfloat16(v), HalfTag(), p); }
 
 /// Asks for the cache lines of the next tile, a row after the other, so that memory sees one stream.
 struct Prefetcher {
@@ -66,7 +69,7 @@ struct Prefetcher {
 
   HWY_INLINE void next() {
     if (rows <= 0) return;
-    __builtin_prefetch(row + line * 64, 0, 2);
+    __builtin_prefetch(row + line * kLine, 0, 2);
     if (++line == lines) {
       line = 0;
       row += row_bytes;
@@ -78,7 +81,7 @@ struct Prefetcher {
 /// How many lines a Prefetcher takes in `steps` steps of one vector of T, so that it is through when the tile is.
 template <class T>
 constexpr int lines_in(int steps) {
-  const int lines = static_cast<int>(steps * kLanes * static_cast<int64_t>(sizeof(T)) / 64);
+  const int lines = static_cast<int>(steps * kLanes * static_cast<int64_t>(sizeof(T)) / kLine);
   return lines < 1 ? 1 : lines;
 }
 
@@ -133,6 +136,10 @@ inline void unpack(const float* packed, int64_t group, int64_t model_dim, int64_
 
 inline int64_t groups_of(int64_t model_dim) { return (model_dim + kLanes - 1) / kLanes; }
 
+/// How the outputs of a group of channels reach memory. A cache line that is written past the caches must be written whole: where one
+/// vector is half of it, the first half waits for the second.
+enum class Output { kStore, kStream, kHold, kStreamBoth };
+
 /// One group of channels over one stretch of a tile. Pointers to parameters and states are packed: [N, lanes].
 template <class In, class Out>
 struct Scan {
@@ -144,15 +151,36 @@ struct Scan {
   float* state = nullptr;
   bool add_to_sums = false;  ///< starts from `sums` instead of zero
   bool last = false;         ///< writes y instead of `sums`
-  bool stream_output = false;
+  Output output = Output::kStore;
+  float* held = nullptr;  ///< [steps, lanes]: first halves of lines
 };
 
+template <int kSteps_, class In, class Out>
+HWY_INLINE void load_inputs(const Scan<In, Out>& scan, int64_t t, Vec (&x)[kSteps_]) {
+  HWY_UNROLL(4)
+  for (int u = 0; u < kSteps_; ++u) x[u] = load(scan.x.at(t + u));
+}
+
+template <class In, class Out>
+HWY_INLINE void write_output(const Scan<In, Out>& scan, int64_t t, Vec y) {
+  if (!scan.last) {
+    store(y, scan.sums + t * kLanes);
+  } else if (scan.output == Output::kStore) {
+    store(y, scan.y.at(t));
+  } else if (scan.output == Output::kHold) {
+    store(y, scan.held + t * kLanes);
+  } else {
+    if (scan.output == Output::kStreamBoth) stream(load(scan.held + t * kLanes), scan.y.at(t) - kLanes);
+    stream(y, scan.y.at(t));
+  }
+}
+
+/// `x` holds the inputs of these steps, and afterwards those from step `next` on: they are read before the outputs are written.
 template <int kStates, int kSteps_, class In, class Out>
-HWY_INLINE void scan_steps(const Scan<In, Out>& scan, int64_t t, Vec (&s)[kStates]) {
-  Vec x[kSteps_], y[kSteps_];
+HWY_INLINE void scan_steps(const Scan<In, Out>& scan, int64_t t, int64_t next, Vec (&s)[kStates], Vec (&x)[kSteps_]) {
+  Vec y[kSteps_];
   HWY_UNROLL(4)
   for (int u = 0; u < kSteps_; ++u) {
-    x[u] = load(scan.x.at(t + u));
     y[u] = scan.add_to_sums ? load(scan.sums + (t + u) * kLanes) : hn::Zero(kTag);
   }
   HWY_UNROLL(16)
@@ -164,16 +192,9 @@ HWY_INLINE void scan_steps(const Scan<In, Out>& scan, int64_t t, Vec (&s)[kState
       y[u] = hn::MulAdd(c, s[n], y[u]);
     }
   }
+  load_inputs(scan, next, x);
   HWY_UNROLL(4)
-  for (int u = 0; u < kSteps_; ++u) {
-    if (!scan.last) {
-      store(y[u], scan.sums + (t + u) * kLanes);
-    } else if (scan.stream_output) {
-      stream(y[u], scan.y.at(t + u));
-    } else {
-      store(y[u], scan.y.at(t + u));
-    }
-  }
+  for (int u = 0; u < kSteps_; ++u) write_output(scan, t + u, y[u]);
 }
 
 template <int kStates, class In, class Out>
@@ -184,11 +205,19 @@ HWY_NOINLINE void scan_states(const Scan<In, Out>& call, int64_t begin, int64_t 
   HWY_UNROLL(16)
   for (int n = 0; n < kStates; ++n) s[n] = load(scan.state + n * kLanes);
   int64_t t = begin;
-  for (; t + kSteps <= end; t += kSteps) {
-    for (int i = 0; i < lines_in<In>(kSteps); ++i) ahead.next();
-    scan_steps<kStates, kSteps>(scan, t, s);
+  if (t + kSteps <= end) {
+    Vec x[kSteps];
+    load_inputs(scan, t, x);
+    for (; t + kSteps <= end; t += kSteps) {
+      for (int i = 0; i < lines_in<In>(kSteps); ++i) ahead.next();
+      scan_steps<kStates, kSteps>(scan, t, std::min(t + kSteps, end - kSteps), s, x);
+    }
   }
-  for (; t < end; ++t) scan_steps<kStates, 1>(scan, t, s);
+  for (; t < end; ++t) {
+    Vec x[1];
+    load_inputs(scan, t, x);
+    scan_steps<kStates, 1>(scan, t, t, s, x);
+  }
   HWY_UNROLL(16)
   for (int n = 0; n < kStates; ++n) store(s[n], scan.state + n * kLanes);
   prefetcher = ahead;
@@ -254,8 +283,11 @@ struct RowScan {
 template <class T>
 Prefetcher next_tile(const Lane<const T>& rows, int64_t step, int64_t steps, int64_t channel, int64_t channels) {
   if (step >= steps) return {};
-  return {reinterpret_cast<const char*>(rows.at(step) + channel), rows.stride * static_cast<ptrdiff_t>(sizeof(T)),
-          (channels * static_cast<int64_t>(sizeof(T)) + 63) / 64, 0, std::min(kTile, steps - step)};
+  constexpr ptrdiff_t kItem = sizeof(T);
+  return {.row = reinterpret_cast<const char*>(rows.at(step) + channel),
+          .row_bytes = rows.stride * kItem,
+          .lines = (channels * kItem + kLine - 1) / kLine,
+          .rows = std::min(kTile, steps - step)};
 }
 
 template <class In, class Out, class T>
@@ -264,7 +296,6 @@ void scan_tile(const RowScan<T>& row, Scan<In, Out> scan, int64_t group, int64_t
   scan.q = row.q + packed;
   scan.c = row.c + packed;
   scan.state = row.state + packed;
-  scan.stream_output = row.stream_output;
   const size_t state_bytes = static_cast<size_t>(row.ema_ndim * kLanes) * sizeof(float);
   for (int64_t begin = tile; begin < end;) {
     const int64_t stop = whole ? end : row.restarts.next(begin, end);
@@ -283,47 +314,65 @@ void scan_tile(const RowScan<T>& row, Scan<In, Out> scan, int64_t group, int64_t
   }
 }
 
+/// How the outputs of `group` are written, when those of the group before were written as `before`. `y` is at the group's first channel.
+template <class T>
+Output output_of(const RowScan<T>& row, const T* y, int64_t group, int64_t last_group, Output before) {
+  constexpr int64_t kVectorBytes = kLanes * static_cast<int64_t>(sizeof(T));
+  if (before == Output::kHold) return Output::kStreamBoth;
+  if (!row.stream_output || reinterpret_cast<uintptr_t>(y) % kLine != 0) return Output::kStore;
+  if (kVectorBytes == kLine) return Output::kStream;
+  const bool has_other_half = group + 1 < last_group && (group + 2) * kLanes <= row.model_dim;
+  return 2 * kVectorBytes == kLine && has_other_half ? Output::kHold : Output::kStore;
+}
+
+/// The last group where D is no multiple of the lanes: through padded copies. `y` is at its first channel.
+template <class T>
+void scan_edge(const RowScan<T>& row, Lane<T> y, int64_t group, int64_t tile, int64_t end, bool whole, float* sums, Prefetcher& ahead) {
+  HWY_ALIGN float edge_x[kTile * kLanes];
+  HWY_ALIGN float edge_y[kTile * kLanes];
+  const T* x = row.x.at(tile) + group * kLanes;
+  const int64_t present = row.model_dim - group * kLanes;
+  for (int64_t t = 0; t < end - tile; ++t) {
+    for (int64_t i = 0; i < kLanes; ++i) edge_x[t * kLanes + i] = i < present ? to_float(x[t * row.x.stride + i]) : 0.0f;
+  }
+  scan_tile(row, Scan<float, float>{{edge_x, kLanes}, {edge_y, kLanes}, sums}, group, tile, end, whole, ahead);
+  for (int64_t t = 0; t < end - tile; ++t) {
+    for (int64_t i = 0; i < present; ++i) from_float(edge_y[t * kLanes + i], y.at(t) + i);
+  }
+}
+
 template <class T>
 void scan_row(const RowScan<T>& row, int64_t first_group, int64_t last_group) {
   HWY_ALIGN float sums[kTile * kLanes];
-  HWY_ALIGN float edge_x[kTile * kLanes];
-  HWY_ALIGN float edge_y[kTile * kLanes];
+  HWY_ALIGN float held[kTile * kLanes];
   const int64_t channel = first_group * kLanes, channels = std::min(last_group * kLanes, row.model_dim) - channel;
   for (int64_t tile = 0; tile < row.steps; tile += kTile) {
     const int64_t end = std::min(tile + kTile, row.steps);
     const bool whole = row.restarts.next(tile, end) == end;
     Prefetcher ahead = next_tile(row.x, tile + kTile, row.steps, channel, channels);
+    Output output = Output::kStore;
     for (int64_t group = first_group; group < last_group; ++group) {
-      const T* x = row.x.at(tile) + group * kLanes;
-      T* y = row.y.at(tile) + group * kLanes;
-      const int64_t present = std::min(kLanes, row.model_dim - group * kLanes);
-      if (present == kLanes) {
-        scan_tile(row, Scan<T, T>{{x, row.x.stride}, {y, row.y.stride}, sums}, group, tile, end, whole, ahead);
+      const Lane<T> y = {row.y.at(tile) + group * kLanes, row.y.stride};
+      if (row.model_dim - group * kLanes < kLanes) {
+        scan_edge(row, y, group, tile, end, whole, sums, ahead);
         continue;
       }
-      for (int64_t t = 0; t < end - tile; ++t) {
-        for (int64_t i = 0; i < kLanes; ++i) edge_x[t * kLanes + i] = i < present ? to_float(x[t * row.x.stride + i]) : 0.0f;
-      }
-      RowScan<T> plain = row;
-      plain.stream_output = false;
-      scan_tile(plain, Scan<float, float>{{edge_x, kLanes}, {edge_y, kLanes}, sums}, group, tile, end, whole, ahead);
-      for (int64_t t = 0; t < end - tile; ++t) {
-        for (int64_t i = 0; i < present; ++i) from_float(edge_y[t * kLanes + i], y + t * row.y.stride + i);
-      }
+      Scan<T, T> scan = {{row.x.at(tile) + group * kLanes, row.x.stride}, y, sums};
+      scan.output = output = output_of(row, y.data, group, last_group, output);
+      scan.held = held;
+      scan_tile(row, scan, group, tile, end, whole, ahead);
     }
   }
   if (row.stream_output) hwy::FlushStream();
 }
 
-/// Whether non-temporal stores are allowed (whole aligned vectors) and worth it (the output leaves the cache anyway).
+/// Whether outputs are worth writing past the caches (they would leave them anyway), and are laid out in whole lines.
 template <class T>
 bool should_stream(const EmaShape& shape, const MutableRows& rows) {
   constexpr int64_t kLargeBytes = 16 << 20;
-  constexpr int64_t kVectorBytes = kLanes * static_cast<int64_t>(sizeof(float));
-  const int64_t item = sizeof(T);
-  return item == 4 && shape.batch_size * shape.seq_len * shape.model_dim * item >= kLargeBytes &&
-         reinterpret_cast<uintptr_t>(rows.data) % kVectorBytes == 0 && rows.time_stride * item % kVectorBytes == 0 &&
-         rows.batch_stride * item % kVectorBytes == 0;
+  constexpr int64_t kItem = sizeof(T);
+  return shape.batch_size * shape.seq_len * shape.model_dim * kItem >= kLargeBytes && reinterpret_cast<uintptr_t>(rows.data) % kLine == 0 &&
+         rows.time_stride * kItem % kLine == 0 && rows.batch_stride * kItem % kLine == 0;
 }
 
 /// The tokens of batch row b in scan order, and how many there are.
