@@ -7,7 +7,7 @@
 
 namespace everlong::ops {
 
-/// The length that a ragged product of length `size` is computed with: at least 64, at most half as long again beyond that, and one of few.
+/// The length that a ragged product of length `size` is computed with: longer by less than 64 or by at most half, and one of few.
 [[nodiscard]] int64_t round_length(int64_t size);
 
 /// out = a b, for matrices on the CPU or another device.
