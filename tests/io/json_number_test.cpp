@@ -32,7 +32,7 @@ TEST(JsonNumber, WholeNumbersAreReadUpToTheLimitOfTheirType) {
 TEST(JsonNumber, AnythingElseIsRefusedAndTheNumberKeepsItsValue) {
   const auto refusal = [](const char* text) {
     int64_t number = 41;
-    const std::string message = message_of([&] { read_whole_number(parse_json(text, "f"), "n", "a.json", number); });
+    const std::string message = message_of<FormatError>([&] { read_whole_number(parse_json(text, "f"), "n", "a.json", number); });
     EXPECT_EQ(number, 41) << text;
     return message;
   };

@@ -8,6 +8,7 @@
 #include "everlong/report/metrics.h"
 #include "everlong/report/report.h"
 #include "tests/support/files.h"
+#include "tests/support/message.h"
 
 namespace everlong::report {
 namespace {
@@ -27,12 +28,7 @@ class LoadRun : public ::testing::Test {
 
   template <class E = FormatError>
   std::string message(std::string_view metrics) {
-    try {
-      (void)load(metrics);
-    } catch (const E& error) {
-      return error.what();
-    }
-    return "no error";
+    return everlong::testing::message_of<E>([&] { (void)load(metrics); });
   }
 
   everlong::testing::TemporaryFolder folder_;
@@ -198,14 +194,7 @@ TEST_F(LoadRun, NotesLossesThatWereNotFinite) {
 }
 
 TEST_F(LoadRun, NamesTheMissingDirectoryOrFile) {
-  const auto complaint = [](const std::filesystem::path& path) -> std::string {
-    try {
-      (void)load_run(path);
-    } catch (const IoError& error) {
-      return error.what();
-    }
-    return "no error";
-  };
+  const auto complaint = [](const std::filesystem::path& path) { return everlong::testing::message_of<IoError>([&] { (void)load_run(path); }); };
   EXPECT_THAT(complaint(folder_ / "nowhere"), HasSubstr("nowhere] cannot open run directory"));
   everlong::testing::write_text(folder_ / "file", "");
   EXPECT_THAT(complaint(folder_ / "file"), HasSubstr("file] cannot open run directory"));
