@@ -36,8 +36,8 @@ TEST(TorchFile, WhatPyTorchSavedIsReadAsItWas) {
 }
 
 TEST(TorchFile, ACheckpointOfTransformersHoldsTheTensorsThatPyTorchReads) {
-  const auto file = TorchFile::open(sample("mlm_pickle_bin/pytorch_model.bin"));
-  const auto twin = SafetensorsFile::open(sample("mlm_pickle_bin/twin.safetensors"));
+  const auto file = TorchFile::open(source_path("tests/golden/mega/mlm_pickle_bin/pytorch_model.bin"));
+  const auto twin = SafetensorsFile::open(sample("mlm_pickle_bin.safetensors"));
   const auto& items = file.value().get_if<TorchDict>()->items;
   ASSERT_EQ(items.size(), twin.tensors().size());
   for (const TorchItem& item : items) {
