@@ -55,12 +55,13 @@ class TinyRun(WithFolder):
         self.refuse("generate", folder, "--prompt", "a cab", says="--source")
         self.refuse("generate", folder, says="--source")
         self.refuse("generate", folder, "--source", "", says="nothing")
+        self.refuse("generate", self.pair("larger", "!"), "--source", "a", says=f"[{self.path('larger')}] expected a tokenizer of at most 41 tokens")
 
-    def pair(self):
-        """A tiny encoder-decoder model with a tokenizer of its size: special tokens, letters, and a space."""
-        folder = self.path("pair")
+    def pair(self, name="pair", more=""):
+        """A tiny encoder-decoder model with a tokenizer of its size, special tokens, letters and a space, or of one with more letters."""
+        folder = self.path(name)
         shutil.copytree(ROOT / "tests/golden/encoder_decoder/mega_mega", folder)
-        spellings = ["<s>", "<pad>", "</s>"] + list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJK") + ["\u0120"]
+        spellings = ["<s>", "<pad>", "</s>"] + list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJK") + ["\u0120", *more]
         tokenizer = {"version": "1.0", "added_tokens": [{"id": i, "content": spellings[i], "special": True} for i in range(3)],
                      "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}, "decoder": {"type": "ByteLevel"},
                      "model": {"type": "BPE", "vocab": {spelling: i for i, spelling in enumerate(spellings)}, "merges": []}}
