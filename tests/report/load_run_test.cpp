@@ -193,6 +193,21 @@ TEST_F(LoadRun, NotesLossesThatWereNotFinite) {
   EXPECT_THAT(run.notes, ElementsAre("No finite loss at 2 of 3 logged steps, the first of them 5."));
 }
 
+TEST_F(LoadRun, KeepsTheScoresOfATaskAndForgetsThoseOfStepsMadeAgain) {
+  const report::Run run = load(
+      R"({"kind":"task-eval","step":10,"file":"dev.tsv","task":"sequence-classification","examples":40,"accuracy":0.5,"loss":0.75,"f1":null,"extra":"x"}
+{"kind":"task-eval","step":20,"file":"dev.tsv","task":"sequence-classification","examples":40,"accuracy":0.25}
+{"kind":"note","resumed_step":10,"text":"resumed at step 10"}
+{"kind":"task-eval","step":20,"file":"dev.tsv","task":"sequence-classification","examples":40,"accuracy":1}
+)");
+  std::vector<std::string> scores;
+  for (const TaskScore& score : run.scores) scores.push_back(std::to_string(score.step) + " " + score.file + " " + score.name);
+  EXPECT_THAT(scores, ElementsAre("10 dev.tsv accuracy", "10 dev.tsv loss", "20 dev.tsv accuracy"));
+  EXPECT_EQ(run.scores[1].value, 0.75);
+  EXPECT_EQ(run.scores[2].value, 1);
+  EXPECT_THAT(message("{\"kind\":\"task-eval\",\"accuracy\":1}\n"), HasSubstr("a step on line 1"));
+}
+
 TEST_F(LoadRun, NamesTheMissingDirectoryOrFile) {
   const auto complaint = [](const std::filesystem::path& path) { return everlong::testing::message_of<IoError>([&] { (void)load_run(path); }); };
   EXPECT_THAT(complaint(folder_ / "nowhere"), HasSubstr("nowhere] cannot open run directory"));
