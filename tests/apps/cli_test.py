@@ -11,17 +11,15 @@ FOLDER = pathlib.Path(__file__).resolve().parent / "cli"
 sys.path.insert(0, str(FOLDER))
 
 
-class EverythingByDefault(unittest.TestLoader):
-    """Finds the files by itself: a new one is run without being listed anywhere."""
+class Loader(unittest.TestLoader):
+    """Finds the files by itself where none is named: a new one is run without being listed anywhere."""
 
-    def loadTestsFromModule(self, module, *args, **kwargs):
-        if module.__name__ == "__main__":
-            found = self.discover(str(FOLDER), pattern="*_test.py", top_level_dir=str(FOLDER))
-            if found.countTestCases() == 0:
-                raise SystemExit(f"no tests in {FOLDER}")
-            return found
-        return super().loadTestsFromModule(module, *args, **kwargs)
+    def discover(self, *_args, **_kwargs):
+        found = super().discover(str(FOLDER), pattern="*_test.py", top_level_dir=str(FOLDER))
+        if found.countTestCases() == 0:
+            raise SystemExit(f"no tests in {FOLDER}")
+        return found
 
 
 if __name__ == "__main__":
-    unittest.main(testLoader=EverythingByDefault())
+    unittest.main(module=None, testLoader=Loader())
