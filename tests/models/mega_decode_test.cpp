@@ -1,5 +1,7 @@
 // Reading token by token: the op of one step against the ops of many tokens, which run where gradients are recorded.
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "everlong/models/mega/config.h"
@@ -47,7 +49,7 @@ double relative(const at::Tensor& actual, const at::Tensor& expected) {
 
 class MegaDecode : public ::testing::TestWithParam<Variant> {
  protected:
-  /// Reads `tokens` one by one; returns the logits and the largest share of the steps' slots that were written in place.
+  /// Reads `tokens` one by one.
   struct Run {
     at::Tensor logits;
     nn::State state;

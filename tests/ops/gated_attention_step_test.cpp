@@ -1,5 +1,7 @@
 #include "everlong/ops/gated_attention_step/gated_attention_step.h"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include "everlong/base/error.h"
