@@ -20,15 +20,42 @@ struct Candidate {
 
 bool better(const Candidate& a, const Candidate& b) { return a.logit != b.logit ? a.logit > b.logit : a.token < b.token; }
 
-/// How many of the best candidates stay. `weights` are unnormalised probabilities, best first.
-size_t kept_by_probability(const std::vector<double>& weights, double top_p, double min_p) {
-  double total = 0;
-  for (const double weight : weights) total += weight;
-  double sum = 0;
-  size_t kept = 0;
-  while (kept < weights.size() && (kept == 0 || (sum < top_p * total && weights[kept] >= min_p * weights[0]))) sum += weights[kept++];
-  return kept;
-}
+/// Candidates in order, best first, sorted only as far as they are asked for: most draws end among the first few of fifty thousand.
+class BestFirst {
+ public:
+  explicit BestFirst(std::span<const float> logits) {
+    all_.reserve(logits.size());
+    for (size_t i = 0; i < logits.size(); ++i)
+      if (std::isfinite(logits[i])) all_.push_back({logits[i], static_cast<int32_t>(i)});
+  }
+
+  [[nodiscard]] bool empty() const { return all_.empty(); }
+  [[nodiscard]] size_t size() const { return all_.size(); }
+  const Candidate& operator[](size_t i) {
+    if (i >= sorted_) sort(std::max({i + 1, kLeast, 4 * sorted_}));
+    return all_[i];
+  }
+  /// The `count` best in any order.
+  std::span<const Candidate> best(size_t count) {
+    if (count < all_.size()) sort(count);
+    return std::span(all_).first(std::min(count, all_.size()));
+  }
+
+ private:
+  static constexpr size_t kLeast = 256;
+
+  void sort(size_t count) {
+    if (count <= sorted_) return;
+    const auto from = all_.begin() + static_cast<std::ptrdiff_t>(sorted_),
+               to = all_.begin() + static_cast<std::ptrdiff_t>(std::min(count, all_.size()));
+    if (to != all_.end()) std::nth_element(from, to, all_.end(), better);
+    std::sort(from, to, better);
+    sorted_ = static_cast<size_t>(to - all_.begin());
+  }
+
+  std::vector<Candidate> all_;
+  size_t sorted_ = 0;
+};
 
 }  // namespace
 
@@ -40,13 +67,15 @@ Sampler::Sampler(const SamplingOptions& options, uint64_t seed) : options_(optio
   demand(options.top_k >= 0, "top-k", "an integer >= 0", static_cast<double>(options.top_k));
   demand(options.top_p > 0 && options.top_p <= 1, "top-p", "a number in (0, 1]", options.top_p);
   demand(options.min_p >= 0 && options.min_p < 1, "min-p", "a number in [0, 1)", options.min_p);
-  demand(options.repetition_penalty > 0 && std::isfinite(options.repetition_penalty), "repetition-penalty", "a number > 0", options.repetition_penalty);
+  demand(options.repetition_penalty > 0 && std::isfinite(options.repetition_penalty), "repetition-penalty", "a number > 0",
+         options.repetition_penalty);
   demand(options.repetition_window >= 0, "repetition-window", "an integer >= 0", static_cast<double>(options.repetition_window));
 }
 
 void Sampler::observe(int32_t token) {
   recent_.push_back(token);
-  if (static_cast<int64_t>(recent_.size()) > 2 * options_.repetition_window) recent_.erase(recent_.begin(), recent_.end() - options_.repetition_window);
+  if (static_cast<int64_t>(recent_.size()) > 2 * options_.repetition_window)
+    recent_.erase(recent_.begin(), recent_.end() - options_.repetition_window);
 }
 
 void Sampler::penalize(std::span<float> logits) const {
@@ -61,29 +90,36 @@ void Sampler::penalize(std::span<float> logits) const {
 
 int32_t Sampler::draw(std::span<float> logits) {
   penalize(logits);
-  std::vector<Candidate> candidates;
-  candidates.reserve(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i)
-    if (std::isfinite(logits[i])) candidates.push_back({logits[i], static_cast<int32_t>(i)});
-  require(!candidates.empty(), [] { return Complaint{.where = "sampler", .expected = "a finite score", .got = "none", .hint = "the model's weights hold NaN or infinity"}; });
-  if (options_.temperature == 0) return std::min_element(candidates.begin(), candidates.end(), better)->token;
+  BestFirst candidates(logits);
+  require(!candidates.empty(), [] {
+    return Complaint{.where = "sampler", .expected = "a finite score", .got = "none", .hint = "the model's weights hold NaN or infinity"};
+  });
+  const std::span<const Candidate> all = candidates.best(candidates.size());
+  const Candidate top = *std::min_element(all.begin(), all.end(), better);
+  if (options_.temperature == 0) return top.token;
 
-  const size_t kept = options_.top_k > 0 ? std::min(candidates.size(), static_cast<size_t>(options_.top_k)) : candidates.size();
-  std::partial_sort(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(kept), candidates.end(), better);
-  candidates.resize(kept);
-  std::vector<double> weights;
-  for (const Candidate& candidate : candidates)
-    weights.push_back(std::exp((static_cast<double>(candidate.logit) - static_cast<double>(candidates[0].logit)) / options_.temperature));
-  weights.resize(kept_by_probability(weights, options_.top_p, options_.min_p));
-
+  // Probabilities are not normalised: the best candidate's is 1.
+  const auto weight = [&](const Candidate& candidate) {
+    const double distance = static_cast<double>(candidate.logit) - static_cast<double>(top.logit);
+    return static_cast<double>(std::exp(static_cast<float>(distance / options_.temperature)));
+  };
+  size_t kept = options_.top_k > 0 ? std::min(candidates.size(), static_cast<size_t>(options_.top_k)) : candidates.size();
   double total = 0;
-  for (const double weight : weights) total += weight;
+  for (const Candidate& candidate : candidates.best(kept)) total += weight(candidate);
+  if (options_.top_p < 1 || options_.min_p > 0) {
+    const double wanted = options_.top_p * total;
+    const size_t most = kept;
+    double sum = 0;
+    for (kept = 0; kept < most && (kept == 0 || (sum < wanted && weight(candidates[kept]) >= options_.min_p)); ++kept)
+      sum += weight(candidates[kept]);
+    total = sum;
+  }
   double point = rng_.next_uniform() * total;
-  for (size_t i = 0; i < weights.size(); ++i) {
-    point -= weights[i];
+  for (size_t i = 0; i < kept; ++i) {
+    point -= weight(candidates[i]);
     if (point < 0) return candidates[i].token;
   }
-  return candidates[weights.size() - 1].token;
+  return candidates[kept - 1].token;
 }
 
 }  // namespace everlong::generate

@@ -1,6 +1,7 @@
 #include "everlong/nn/chunk_window.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "everlong/tensor/activation_checkpointing.h"
@@ -22,10 +23,6 @@ at::Tensor cat_rows(const at::Tensor& slot, const at::Tensor& fresh, const Chunk
   return at::cat({past, fresh}, 1);
 }
 
-bool writes_in_place(const at::Tensor& slot, const at::Tensor& fresh, const ChunkWindow& window) {
-  return window.uniform && window.chunk_size > 0 && slot.defined() && window.past + fresh.size(1) <= slot.size(1) && is_inference();
-}
-
 /// Rows that the memory behind a slot has room for: a slot that grows is a view of a larger tensor.
 int64_t capacity_of(const at::Tensor& slot) {
   if (slot.numel() == 0 || !slot.select(0, 0).is_contiguous()) return slot.size(1);
@@ -35,37 +32,38 @@ int64_t capacity_of(const at::Tensor& slot) {
   return whole ? slot.stride(0) / width : slot.size(1);
 }
 
-/// The past of a cache without end with the new entries after it, written into the room behind the slot; with none left, into a tensor of twice the size.
-at::Tensor grown(const at::Tensor& slot, const at::Tensor& fresh, int64_t past) {
+/// The past of a cache without end with room for `count` entries after it, in the memory behind the slot; with none left, in a tensor of twice the
+/// size.
+at::Tensor grown(const at::Tensor& slot, int64_t count, int64_t past, at::ScalarType dtype) {
   constexpr int64_t kLeast = 64;
-  const int64_t total = past + fresh.size(1);
-  std::vector<int64_t> shape = fresh.sizes().vec();
-  if (past > 0 && slot.scalar_type() == fresh.scalar_type() && total <= capacity_of(slot)) {
+  const int64_t total = past + count;
+  std::vector<int64_t> shape = slot.sizes().vec();
+  if (slot.scalar_type() == dtype && total <= capacity_of(slot)) {
     shape[1] = total;
-    const at::Tensor all = slot.as_strided(shape, slot.strides());
-    all.narrow(1, past, fresh.size(1)).copy_(fresh);
-    return all;
+    return slot.as_strided(shape, slot.strides());
   }
   shape[1] = std::max({kLeast, 2 * past, total});
-  const at::Tensor room = at::empty(shape, fresh.options());
-  if (past > 0) room.narrow(1, 0, past).copy_(slot.narrow(1, 0, past));
-  room.narrow(1, past, fresh.size(1)).copy_(fresh);
+  const at::Tensor room = at::empty(shape, slot.options().dtype(dtype));
+  room.narrow(1, 0, past).copy_(slot.narrow(1, 0, past));
   return room.narrow(1, 0, total);
+}
+
+bool all_true(const at::Tensor& flags) {
+  if (!flags.is_cpu() || !flags.is_contiguous()) return flags.all().item<bool>();
+  return std::memchr(flags.const_data_ptr<bool>(), 0, static_cast<size_t>(flags.numel())) == nullptr;
 }
 
 std::optional<at::Tensor> window_valid(const ChunkWindow& window, const SequencePlan& plan, const std::optional<at::Tensor>& valid,
                                        const at::Tensor& past_valid) {
-  const bool past_padded = past_valid.defined() && window.past > 0;
-  if (!valid && !past_padded) return std::nullopt;
-  const at::Tensor fresh = valid ? valid->to(at::kBool) : at::ones({plan.batch_size, plan.seq_len}, past_valid.options());
-  const at::Tensor all = window.past > 0 ? cat_rows(past_valid, fresh, window) : fresh;
   // Columns that no row has read (left of a short past) are not seen by any piece; only real padding needs a mask.
-  bool padded = valid.has_value() && !fresh.all().item<bool>();
-  for (int64_t row = 0; row < plan.batch_size && !padded; ++row) {
+  bool padded = valid && !all_true(valid->to(at::kBool));
+  for (int64_t row = 0; row < plan.batch_size && past_valid.defined() && !padded; ++row) {
     const int64_t len = window.row_past[static_cast<size_t>(row)];
-    padded = len > 0 && !all[row].narrow(0, window.past - len, len).all().item<bool>();
+    padded = len > 0 && !all_true(past_valid[row].narrow(0, 0, len));
   }
-  return padded ? std::optional<at::Tensor>(all) : std::nullopt;
+  if (!padded) return std::nullopt;
+  const at::Tensor fresh = valid ? valid->to(at::kBool) : at::ones({plan.batch_size, plan.seq_len}, past_valid.options());
+  return window.past > 0 ? cat_rows(past_valid, fresh, window) : fresh;
 }
 
 }  // namespace
@@ -87,13 +85,18 @@ ChunkWindow plan_window(const SequencePlan& plan, int64_t chunk_size, const std:
   return window;
 }
 
+at::Tensor with_room(const at::Tensor& slot, int64_t count, const ChunkWindow& window, at::ScalarType dtype) {
+  if (!window.uniform || !slot.defined() || !is_inference()) return {};
+  const int64_t total = window.past + count;
+  if (window.chunk_size > 0) return total <= slot.size(1) ? slot.narrow(1, 0, total) : at::Tensor();
+  return count <= window.past ? grown(slot, count, window.past, dtype) : at::Tensor();
+}
+
 at::Tensor with_past(const at::Tensor& slot, const at::Tensor& fresh, const ChunkWindow& window) {
-  if (writes_in_place(slot, fresh, window)) {
-    slot.narrow(1, window.past, fresh.size(1)).copy_(fresh);
-    return slot.narrow(1, 0, window.past + fresh.size(1)).to(fresh.scalar_type());
+  if (const at::Tensor all = with_room(slot, fresh.size(1), window, fresh.scalar_type()); all.defined()) {
+    all.narrow(1, window.past, fresh.size(1)).copy_(fresh);
+    return all.to(fresh.scalar_type());
   }
-  const bool decodes = window.chunk_size == 0 && window.uniform && slot.defined() && is_inference();
-  if (decodes && fresh.size(1) <= window.past) return grown(slot, fresh, window.past);
   if (window.past == 0) return fresh;
   if (window.uniform) return at::cat({slot.narrow(1, 0, window.past).to(fresh.scalar_type()), fresh}, 1);
   return cat_rows(slot, fresh, window);
@@ -122,8 +125,8 @@ at::Tensor kept(const at::Tensor& slot, const at::Tensor& all, const ChunkWindow
   return next;
 }
 
-SlotUpdate kept_flags(Slot slot, const at::Tensor& slot_value, const std::optional<at::Tensor>& valid, const ChunkWindow& window, const SequencePlan& plan,
-                      at::Device device) {
+SlotUpdate kept_flags(Slot slot, const at::Tensor& slot_value, const std::optional<at::Tensor>& valid, const ChunkWindow& window,
+                      const SequencePlan& plan, at::Device device) {
   const at::Tensor flags = valid ? *valid : at::ones({plan.batch_size, plan.seq_len}, at::TensorOptions(at::kBool).device(device));
   return {.slot = slot, .value = kept(slot_value, with_past(slot_value, flags, window), window, plan)};
 }

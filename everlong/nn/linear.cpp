@@ -1,5 +1,7 @@
 #include "everlong/nn/linear.h"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "everlong/base/error.h"
@@ -7,15 +9,25 @@
 #include "everlong/tensor/torch.h"
 
 namespace everlong::nn {
+namespace {
+
+std::pair<int64_t, int64_t> range_of(const at::Tensor& tokens) {
+  if (tokens.numel() == 1) {
+    const int64_t token = tokens.item<int64_t>();
+    return {token, token};
+  }
+  const auto [low, high] = at::aminmax(tokens);
+  return {low.item<int64_t>(), high.item<int64_t>()};
+}
+
+}  // namespace
 
 Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {
   weight = register_parameter("weight", at::empty({out_features, in_features}, at::kFloat));
   if (with_bias) bias = register_parameter("bias", at::zeros({out_features}, at::kFloat));
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const {
-  return ops::linear(x, weight, bias);
-}
+at::Tensor Linear::forward(const at::Tensor& x) const { return ops::linear(x, weight, bias); }
 
 Embedding::Embedding(int64_t num_rows, int64_t model_dim, int64_t padding_index) : padding_index_(padding_index) {
   weight = register_parameter("weight", at::empty({num_rows, model_dim}, at::kFloat));
@@ -23,12 +35,11 @@ Embedding::Embedding(int64_t num_rows, int64_t model_dim, int64_t padding_index)
 
 at::Tensor Embedding::forward(const at::Tensor& tokens, at::ScalarType compute_dtype) const {
   if (tokens.numel() > 0) {
-    const auto [low, high] = at::aminmax(tokens);
-    const int64_t least = low.item<int64_t>(), most = high.item<int64_t>();
-    require(least >= 0 && most < weight.size(0), [&] {
+    const auto [least, most] = range_of(tokens);
+    require(least >= 0 && most < weight.size(0), [&, low = least, high = most] {
       return Complaint{.where = "embedding",
                        .expected = fmt::format("tokens in [0, {})", weight.size(0)),
-                       .got = fmt::format("tokens in [{}, {}]", least, most),
+                       .got = fmt::format("tokens in [{}, {}]", low, high),
                        .hint = "the tokenizer must be the one that the model was trained with"};
     });
   }
@@ -38,9 +49,9 @@ at::Tensor Embedding::forward(const at::Tensor& tokens, at::ScalarType compute_d
 void store_matrices_as(torch::nn::Module& module, at::ScalarType dtype) {
   const at::NoGradGuard no_grad;
   for (const auto& part : module.modules()) {
-    const bool casts = dynamic_cast<Linear*>(part.get()) != nullptr || dynamic_cast<Embedding*>(part.get()) != nullptr;
-    if (!casts) continue;
-    for (at::Tensor& parameter : part->parameters(/*recurse=*/false)) parameter.set_data(parameter.to(dtype));
+    auto parameters = part->named_parameters(/*recurse=*/false);
+    at::Tensor* weight = parameters.find("weight");
+    if (weight != nullptr && weight->dim() == 2) weight->set_data(weight->to(dtype));
   }
 }
 

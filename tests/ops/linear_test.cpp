@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/base/error.h"
 #include "everlong/tensor/torch.h"
 #include "tests/support/torch/poison.h"
 #include "tests/support/torch/tolerance.h"
@@ -22,18 +23,40 @@ TEST(Linear, AFewRowsWithoutGradientsEqualTorchsProduct) {
     for (const int64_t in : {1, 3, 16, 31, 32, 33, 100, 769})
       for (const int64_t out : {1, 5, 300})
         for (const int64_t rows : {1, 2, 3, 4, 5}) {
-          const at::Tensor x = at::randn({rows, in}).to(dtype), w = at::randn({out, in}).to(dtype), bias = at::randn({out});
-          const at::Tensor truth = at::linear(x.to(at::kDouble), w.to(at::kDouble), bias.to(dtype).to(at::kDouble));
+          const at::Tensor x = at::randn({rows, in}).to(dtype), w = at::randn({out, in}).to(dtype), bias = at::randn({out}).to(dtype);
+          const at::Tensor truth = at::linear(x.to(at::kDouble), w.to(at::kDouble), bias.to(at::kDouble));
           const auto sums = dtype == at::kDouble ? at::kDouble : at::kFloat;
           EXPECT_TRUE(all_close(ops::linear(x, w, bias), truth, tolerance_for(in, sums, dtype))) << in << " to " << out << ", " << rows << " rows";
           EXPECT_EQ(ops::linear(x, w).scalar_type(), dtype);
         }
 }
 
+TEST(Linear, FinishingIsSiluAndThenTheResidual) {
+  const PoisonAllocations poison;
+  const at::NoGradGuard no_grad;
+  at::manual_seed(2);
+  for (const auto dtype : {at::kFloat, at::kBFloat16, at::kDouble})
+    for (const int64_t rows : {1, 3, 5}) {
+      const at::Tensor x = at::randn({rows, 40}).to(dtype), w = at::randn({70, 40}).to(dtype), bias = at::randn({70}).to(dtype);
+      const at::Tensor residual = at::randn({rows, 70}).to(dtype);
+      const at::Tensor product = at::linear(x.to(at::kDouble), w.to(at::kDouble), bias.to(at::kDouble)), added = residual.to(at::kDouble);
+      auto tolerance = tolerance_for(40, dtype == at::kDouble ? at::kDouble : at::kFloat, dtype);
+      if (rows > 4) tolerance.relative *= 3;  // torch rounds after each of the three
+      EXPECT_TRUE(all_close(ops::linear(x, w, bias, {.silu = true}), at::silu(product), tolerance));
+      EXPECT_TRUE(all_close(ops::linear(x, w, bias, {.residual = residual}), product + added, tolerance));
+      EXPECT_TRUE(all_close(ops::linear(x, w, bias, {.silu = true, .residual = residual}), at::silu(product) + added, tolerance));
+    }
+}
+
+TEST(Linear, AResidualOfAnotherShapeIsRefused) {
+  const at::NoGradGuard no_grad;
+  EXPECT_THROW(static_cast<void>(ops::linear(at::ones({1, 6}), at::ones({7, 6}), {}, {.residual = at::ones({1, 6})})), InvalidArgument);
+}
+
 TEST(Linear, TheResultDoesNotDependOnTheNumberOfThreads) {
   const at::NoGradGuard no_grad;
   const int before = at::get_num_threads();
-  const at::Tensor x = at::randn({2, 512}), w = at::randn({1000, 512});
+  const at::Tensor x = at::randn({2, 509}), w = at::randn({1003, 509});  // pieces end within what is summed together
   at::set_num_threads(1);
   const at::Tensor alone = ops::linear(x, w);
   at::set_num_threads(2);

@@ -107,9 +107,10 @@ void scan_groups(const EmaForward& call, int64_t begin, int64_t end) {
   }
 }
 
+constexpr int64_t kFewSteps = 4;  ///< below, packing the parameters would cost more than the scan
+
 template <class T>
 void run_forward(const EmaForward& call, const ParallelFor& parallel_for) {
-  constexpr int64_t kFewSteps = 4;  // below, packing the parameters would cost more than the scan
   constexpr int64_t kGrain = 32768;
   const auto& shape = call.shape;
   if (shape.seq_len < kFewSteps) {
@@ -151,6 +152,7 @@ HWY_EXPORT(target);
 }  // namespace
 
 int64_t ema_forward_workspace(const EmaShape& shape) {
+  if (shape.seq_len < HWY_STATIC_DISPATCH(kFewSteps)) return 0;
   const int64_t padded = (shape.model_dim + 15) / 16 * 16;
   return (2 + shape.batch_size) * padded * shape.ema_ndim;
 }

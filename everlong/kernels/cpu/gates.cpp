@@ -14,31 +14,18 @@ HWY_BEFORE_NAMESPACE();
 namespace everlong::kernels::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+using row::each;
 using row::kTag;
+using row::sigmoid;
 using row::Vec;
 
 HWY_INLINE Vec one() { return hn::Set(kTag, 1.0f); }
 
-HWY_INLINE Vec sigmoid(Vec x) {
-  const auto e = row::exp(hn::Neg(hn::Abs(x)));  // never overflows
-  const auto s = hn::Div(one(), hn::Add(one(), e));
-  return hn::IfThenElse(hn::Lt(x, hn::Zero(kTag)), hn::Mul(e, s), s);
-}
-
 /// Derivative of x sigmoid(x), given s = sigmoid(x).
 HWY_INLINE Vec silu_slope(Vec x, Vec s) { return hn::Mul(s, hn::MulAdd(x, hn::Sub(one(), s), one())); }
 
-/// Calls body(first, count) for the vectors of [0, width).
-template <class Body>
-HWY_INLINE void each(int64_t width, const Body& body) {
-  const int64_t lanes = row::lanes();
-  int64_t i = 0;
-  for (; i + lanes <= width; i += lanes) body(i, lanes);
-  if (i < width) body(i, width - i);
-}
-
 template <class T>
-HWY_INLINE T* at(const Rows<T>& rows, int64_t r) {
+HWY_INLINE T* at(const StridedRows<T>& rows, int64_t r) {
   return rows.data + r * rows.stride;
 }
 
@@ -185,9 +172,8 @@ void rms_norm(const RmsNorm<T>& op, int64_t begin, int64_t end) {
     const float rstd = 1.0f / std::sqrt(row::sum(squares) / static_cast<float>(op.shape.width) + op.eps);
     op.rstd[r] = rstd;
     const auto scale = hn::Set(kTag, rstd);
-    each(op.shape.width, [&](int64_t i, int64_t n) EVERLONG_VECTOR_BODY {
-      row::store(hn::Mul(hn::Mul(row::load(x + i, n), scale), weight_at(op, i, n)), y + i, n);
-    });
+    each(op.shape.width,
+         [&](int64_t i, int64_t n) EVERLONG_VECTOR_BODY { row::store(hn::Mul(hn::Mul(row::load(x + i, n), scale), weight_at(op, i, n)), y + i, n); });
   }
 }
 
@@ -225,8 +211,8 @@ void rms_norm_backward(const RmsNorm<T>& op, int64_t begin, int64_t end) {
   }
 }
 
-#define EVERLONG_GATE(name, Op)                                                                              \
-  void name##_f32(const Op<float>& op, int64_t begin, int64_t end) { name(op, begin, end); }                 \
+#define EVERLONG_GATE(name, Op)                                                              \
+  void name##_f32(const Op<float>& op, int64_t begin, int64_t end) { name(op, begin, end); } \
   void name##_bf16(const Op<uint16_t>& op, int64_t begin, int64_t end) { name(op, begin, end); }
 EVERLONG_GATE(silu_mul, SiluMul)
 EVERLONG_GATE(silu_mul_backward, SiluMul)
@@ -252,16 +238,16 @@ int64_t grain(const RowsShape& shape) { return std::max<int64_t>(1, (int64_t{1} 
 }  // namespace
 
 /// The two dtypes of one function: over rows, or over blocks of rows where there are sums over rows.
-#define EVERLONG_DISPATCH(direction, name, Op, items, smallest)                                                                           \
-  HWY_EXPORT(name##_f32);                                                                                                                 \
-  HWY_EXPORT(name##_bf16);                                                                                                                \
-  template <>                                                                                                                             \
-  void direction(const Op<float>& op, const ParallelFor& parallel_for) {                                                                  \
-    parallel_for(0, items, smallest, [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(name##_f32)(op, begin, end); });              \
-  }                                                                                                                                       \
-  template <>                                                                                                                             \
-  void direction(const Op<uint16_t>& op, const ParallelFor& parallel_for) {                                                               \
-    parallel_for(0, items, smallest, [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(name##_bf16)(op, begin, end); });             \
+#define EVERLONG_DISPATCH(direction, name, Op, items, smallest)                                                               \
+  HWY_EXPORT(name##_f32);                                                                                                     \
+  HWY_EXPORT(name##_bf16);                                                                                                    \
+  template <>                                                                                                                 \
+  void direction(const Op<float>& op, const ParallelFor& parallel_for) {                                                      \
+    parallel_for(0, items, smallest, [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(name##_f32)(op, begin, end); });  \
+  }                                                                                                                           \
+  template <>                                                                                                                 \
+  void direction(const Op<uint16_t>& op, const ParallelFor& parallel_for) {                                                   \
+    parallel_for(0, items, smallest, [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(name##_bf16)(op, begin, end); }); \
   }
 
 EVERLONG_DISPATCH(forward, silu_mul, SiluMul, op.shape.num_rows, grain(op.shape))

@@ -12,7 +12,7 @@ namespace everlong::kernels {
 
 /// T is float, or uint16_t holding bfloat16; arithmetic is fp32.
 template <class T>
-struct Rows {
+struct StridedRows {
   T* data = nullptr;
   int64_t stride = 0;  ///< elements from one row to the next
 };
@@ -30,10 +30,10 @@ inline constexpr int64_t kRowsPerBlock = 256;
 template <class T>
 struct SiluMul {
   RowsShape shape;
-  Rows<const T> a, b;
-  Rows<T> y;
-  Rows<const T> dy;  ///< backward only, with da and db
-  Rows<T> da, db;
+  StridedRows<const T> a, b;
+  StridedRows<T> y;
+  StridedRows<const T> dy;  ///< backward only, with da and db
+  StridedRows<T> da, db;
 };
 
 /// y = drop(x) + residual
@@ -41,9 +41,9 @@ template <class T>
 struct Dropout {
   RowsShape shape;
   DropoutMask mask;
-  Rows<const T> x;
-  Rows<const T> residual;  ///< without data: none
-  Rows<T> y;
+  StridedRows<const T> x;
+  StridedRows<const T> residual;  ///< without data: none
+  StridedRows<T> y;
 };
 
 /// y = drop(silu(a + w x)), w [width]
@@ -51,11 +51,11 @@ template <class T>
 struct SiluResidual {
   RowsShape shape;
   DropoutMask mask;
-  Rows<const T> a, x;
+  StridedRows<const T> a, x;
   const float* w = nullptr;
-  Rows<T> y;
-  Rows<const T> dy;  ///< backward only
-  Rows<T> da, dx;
+  StridedRows<T> y;
+  StridedRows<const T> dy;  ///< backward only
+  StridedRows<T> da, dx;
   float* dw_blocks = nullptr;  ///< [num_row_blocks, width] partial sums
 };
 
@@ -64,24 +64,24 @@ template <class T>
 struct GatedUpdate {
   RowsShape shape;
   DropoutMask mask;
-  Rows<const T> x, gate, a, b;
-  Rows<T> y;
-  Rows<const T> dy;  ///< backward only
-  Rows<T> dx, dgate, dab;  ///< dab is the gradient of a and of b
+  StridedRows<const T> x, gate, a, b;
+  StridedRows<T> y;
+  StridedRows<const T> dy;        ///< backward only
+  StridedRows<T> dx, dgate, dab;  ///< dab is the gradient of a and of b
 };
 
 /// y = w x / sqrt(mean(x^2) + eps), w [width] or one scalar
 template <class T>
 struct RmsNorm {
   RowsShape shape;
-  Rows<const T> x;
+  StridedRows<const T> x;
   const float* weight = nullptr;  ///< null = 1
   bool scalar_weight = false;
   float eps = 0;
-  Rows<T> y;
-  float* rstd = nullptr;  ///< [num_rows]: written by the forward, read by the backward
-  Rows<const T> dy;       ///< backward only
-  Rows<T> dx;
+  StridedRows<T> y;
+  float* rstd = nullptr;    ///< [num_rows]: written by the forward, read by the backward
+  StridedRows<const T> dy;  ///< backward only
+  StridedRows<T> dx;
   float* dw_blocks = nullptr;  ///< [num_row_blocks, width], or [num_row_blocks] for a scalar; null = not wanted
 };
 

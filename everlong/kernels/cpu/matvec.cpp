@@ -1,7 +1,6 @@
 #include "everlong/kernels/cpu/matvec.h"
 
 #include <algorithm>
-#include <vector>
 
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
@@ -18,85 +17,127 @@ namespace hn = hwy::HWY_NAMESPACE;
 using row::kTag;
 using row::Vec;
 
-/// The vectors, spread for the element type: fp32 as they are; bfloat16 with the even and the odd places of a pair of vectors apart, as shifting
-/// and masking whole words of the matrix leaves them.
+/// A few vectors of values as fp32: one of fp32, or two of bfloat16, the even and the odd places of a pair apart, as shifting and masking whole words
+/// leaves them.
 template <class T>
 struct Spread;
-
-constexpr int64_t kAhead = 2048;  ///< bytes: one stream a thread, asked for this early; into all caches: past them (nta) it halves the speed
 
 template <>
 struct Spread<float> {
   static constexpr int64_t kVectors = 1;
-  static HWY_INLINE void load(const float* w, Vec (&out)[1]) { out[0] = hn::LoadU(kTag, w); }
-  static int64_t place(int64_t i, int64_t /*lanes*/) { return i; }
+  static HWY_INLINE void load(const float* p, Vec (&out)[1]) { out[0] = hn::LoadU(kTag, p); }
 };
 
 template <>
 struct Spread<uint16_t> {
   static constexpr int64_t kVectors = 2;
-  static HWY_INLINE void load(const uint16_t* w, Vec (&out)[2]) {
+  static HWY_INLINE void load(const uint16_t* p, Vec (&out)[2]) {
     const hn::RebindToUnsigned<decltype(kTag)> words;
-    const auto pair = hn::LoadU(words, reinterpret_cast<const uint32_t*>(w));
+    const auto pair = hn::BitCast(words, hn::LoadU(hn::Repartition<uint16_t, decltype(kTag)>(), p));
     out[0] = hn::BitCast(kTag, hn::ShiftLeft<16>(pair));
     out[1] = hn::BitCast(kTag, hn::And(pair, hn::Set(words, 0xffff0000u)));
   }
-  static int64_t place(int64_t i, int64_t lanes) {
-    const int64_t block = i / (2 * lanes) * (2 * lanes), within = i - block;
-    return block + within / 2 + (within % 2) * lanes;
-  }
 };
 
-/// Rows [begin, end) of the matrix against kRows vectors, which lie spread in `x`, each of `padded` floats.
+constexpr int64_t kAhead = 2048;  ///< bytes: one stream a thread, asked for this early; into all caches: past them (nta) it halves the speed
+constexpr int64_t kTogether = 4;  ///< outputs whose vectors of partial sums are added up at once
+constexpr int64_t kTile = 64;     ///< outputs that are finished at once
+
+/// Partial sums over whole vectors of one row of the matrix against kRows vectors.
 template <int kRows, class T>
-void multiply(const MatVec<T>& op, const float* x, int64_t padded, int64_t begin, int64_t end) {
+HWY_INLINE void accumulate(const MatVec<T>& op, const T* w, int64_t whole, Vec (&sums)[kRows]) {
   constexpr int64_t kVectors = Spread<T>::kVectors;
-  const int64_t lanes = row::lanes(), step = kVectors * lanes, whole = op.in_features / step * step;
-  for (int64_t o = begin; o < end; ++o) {
-    const T* w = op.w + o * op.in_features;
-    Vec sums[kRows][kVectors];
-    for (int r = 0; r < kRows; ++r)
-      for (int64_t v = 0; v < kVectors; ++v) sums[r][v] = hn::Zero(kTag);
-    for (int64_t i = 0; i < whole; i += step) {
-      __builtin_prefetch(reinterpret_cast<const char*>(w + i) + kAhead, 0, 3);
-      Vec values[kVectors];
-      Spread<T>::load(w + i, values);
-      for (int r = 0; r < kRows; ++r)
-        for (int64_t v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(values[v], hn::LoadU(kTag, x + r * padded + i + v * lanes), sums[r][v]);
-    }
+  const int64_t lanes = row::lanes();
+  Vec parts[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r)
+    for (int64_t v = 0; v < kVectors; ++v) parts[r][v] = hn::Zero(kTag);
+  for (int64_t i = 0; i < whole; i += kVectors * lanes) {
+    __builtin_prefetch(reinterpret_cast<const char*>(w + i) + kAhead, 0, 3);
+    Vec values[kVectors], inputs[kVectors];
+    Spread<T>::load(w + i, values);
     for (int r = 0; r < kRows; ++r) {
-      auto all = sums[r][0];
-      for (int64_t v = 1; v < kVectors; ++v) all = hn::Add(all, sums[r][v]);
-      float sum = row::sum(all) + (op.bias == nullptr ? 0.0f : to_float(op.bias[o]));
-      for (int64_t i = whole; i < op.in_features; ++i) sum += to_float(w[i]) * x[r * padded + i];
-      from_float(sum, op.y + r * op.out_features + o);
+      Spread<T>::load(op.x + r * op.in_features + i, inputs);
+      for (int64_t v = 0; v < kVectors; ++v) parts[r][v] = hn::MulAdd(values[v], inputs[v], parts[r][v]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    sums[r] = parts[r][0];
+    for (int64_t v = 1; v < kVectors; ++v) sums[r] = hn::Add(sums[r], parts[r][v]);
+  }
+}
+
+/// Adds the upper half of a vector to the lower one until four lanes are left.
+template <class Tag, class V>
+HWY_INLINE auto fold(Tag /*tag*/, V v) {
+  if constexpr (hn::MaxLanes(Tag()) > kTogether) {
+    const hn::Half<Tag> half;
+    return fold(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  } else {
+    return v;
+  }
+}
+
+/// Writes the sums of the lanes of four vectors.
+HWY_INLINE void add_lanes(Vec a, Vec b, Vec c, Vec d, float* out) {
+  const hn::Repartition<uint64_t, decltype(kTag)> pairs;
+  const auto ab = hn::BitCast(pairs, hn::Add(hn::InterleaveLower(kTag, a, b), hn::InterleaveUpper(kTag, a, b)));
+  const auto cd = hn::BitCast(pairs, hn::Add(hn::InterleaveLower(kTag, c, d), hn::InterleaveUpper(kTag, c, d)));
+  const auto low = hn::BitCast(kTag, hn::InterleaveLower(pairs, ab, cd)), high = hn::BitCast(kTag, hn::InterleaveUpper(pairs, ab, cd));
+  hn::StoreU(fold(kTag, hn::Add(low, high)), hn::CappedTag<float, kTogether>(), out);
+}
+
+/// The sums of the outputs first .. first + kTogether - 1, of which those from `last` on are read as the one before it. `sums` has kTile places a
+/// row.
+template <int kRows, class T>
+HWY_INLINE void dot(const MatVec<T>& op, int64_t whole, int64_t first, int64_t last, float* sums) {
+  Vec parts[kTogether][kRows];
+  for (int64_t o = 0; o < kTogether; ++o) accumulate<kRows>(op, op.w + std::min(first + o, last - 1) * op.in_features, whole, parts[o]);
+  for (int r = 0; r < kRows; ++r) {
+    float* row_sums = sums + r * kTile;
+    add_lanes(parts[0][r], parts[1][r], parts[2][r], parts[3][r], row_sums);
+    for (int64_t i = whole; i < op.in_features; ++i) {
+      const float x = to_float(op.x[r * op.in_features + i]);
+      for (int64_t o = 0; o < kTogether; ++o) row_sums[o] += to_float(op.w[std::min(first + o, last - 1) * op.in_features + i]) * x;
     }
   }
 }
 
 template <class T>
-int64_t spread(const MatVec<T>& op, std::vector<float>& x) {
-  const int64_t lanes = row::lanes(), step = Spread<T>::kVectors * lanes, whole = op.in_features / step * step;
-  x.resize(static_cast<size_t>(op.num_rows * op.in_features));
-  for (int64_t r = 0; r < op.num_rows; ++r)
-    for (int64_t i = 0; i < op.in_features; ++i) {
-      const int64_t place = i < whole ? Spread<T>::place(i, lanes) : i;
-      x[static_cast<size_t>(r * op.in_features + place)] = to_float(op.x[r * op.in_features + i]);
-    }
-  return op.in_features;
+HWY_INLINE void finish(const MatVec<T>& op, const float* sums, int64_t r, int64_t first, int64_t count) {
+  const int64_t place = r * op.out_features + first;
+  row::each(count, [&](int64_t i, int64_t n) EVERLONG_VECTOR_BODY {
+    auto value = row::load(sums + i);  // a tile has room for whole vectors
+    if (op.bias != nullptr) value = hn::Add(value, row::load(op.bias + first + i, n));
+    if (op.silu) value = row::silu(value);
+    if (op.residual != nullptr) value = hn::Add(value, row::load(op.residual + place + i, n));
+    row::store(value, op.y + place + i, n);
+  });
+}
+
+template <int kRows, class T>
+void multiply(const MatVec<T>& op, int64_t begin, int64_t end) {
+  const int64_t step = Spread<T>::kVectors * row::lanes(), whole = op.in_features / step * step;
+  float sums[kRows][kTile] = {};
+  for (int64_t first = begin; first < end; first += kTile) {
+    const int64_t count = std::min(kTile, end - first);
+    for (int64_t o = 0; o < count; o += kTogether) dot<kRows>(op, whole, first + o, end, &sums[0][o]);
+    for (int r = 0; r < kRows; ++r) finish(op, sums[r], r, first, count);
+  }
 }
 
 template <class T>
 void run(const MatVec<T>& op, const ParallelFor& parallel_for) {
-  std::vector<float> x;
-  const int64_t padded = spread(op, x);
-  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 16) / std::max<int64_t>(1, op.in_features));
+  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 17) / std::max<int64_t>(1, op.in_features));
   parallel_for(0, op.out_features, grain, [&](int64_t begin, int64_t end) {
     switch (op.num_rows) {
-      case 1: return multiply<1>(op, x.data(), padded, begin, end);
-      case 2: return multiply<2>(op, x.data(), padded, begin, end);
-      case 3: return multiply<3>(op, x.data(), padded, begin, end);
-      default: return multiply<4>(op, x.data(), padded, begin, end);
+      case 1:
+        return multiply<1>(op, begin, end);
+      case 2:
+        return multiply<2>(op, begin, end);
+      case 3:
+        return multiply<3>(op, begin, end);
+      default:
+        return multiply<4>(op, begin, end);
     }
   });
 }

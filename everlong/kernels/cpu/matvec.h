@@ -7,16 +7,19 @@
 
 namespace everlong::kernels {
 
-/// y = x w^T + bias for a few rows x. T is float, or uint16_t holding bfloat16; sums are fp32.
+/// y = f(x w^T + bias) + residual for a few rows x, f the identity or silu. T is float, or uint16_t holding bfloat16; all arithmetic is fp32, and y
+/// is rounded once.
 template <class T>
 struct MatVec {
   int64_t num_rows = 0;  ///< at most kMatVecRows
   int64_t in_features = 0;
   int64_t out_features = 0;
-  const T* x = nullptr;     ///< [num_rows, in_features]
-  const T* w = nullptr;     ///< [out_features, in_features]
-  const T* bias = nullptr;  ///< [out_features] or null
-  T* y = nullptr;           ///< [num_rows, out_features]
+  const T* x = nullptr;         ///< [num_rows, in_features]
+  const T* w = nullptr;         ///< [out_features, in_features]
+  const float* bias = nullptr;  ///< [out_features] or null
+  bool silu = false;
+  const T* residual = nullptr;  ///< [num_rows, out_features] or null; may be y
+  T* y = nullptr;               ///< [num_rows, out_features]
 };
 
 inline constexpr int64_t kMatVecRows = 4;

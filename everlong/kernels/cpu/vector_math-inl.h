@@ -120,6 +120,21 @@ HWY_INLINE Vec normal_cdf(Vec x) {
   return hn::IfThenElse(hn::Lt(x, hn::Zero(kTag)), half_erfc, hn::Sub(hn::Set(kTag, 1.0f), half_erfc));
 }
 
+/// 1 / (1 + e^-x); never overflows.
+HWY_INLINE Vec sigmoid(Vec x) {
+  const auto e = exp(hn::Neg(hn::Abs(x))), s = hn::Div(hn::Set(kTag, 1.0f), hn::Add(hn::Set(kTag, 1.0f), e));
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(kTag)), hn::Mul(e, s), s);
+}
+HWY_INLINE Vec silu(Vec x) { return hn::Mul(x, sigmoid(x)); }
+
+/// Calls body(first, count) for the vectors of [0, width).
+template <class Body>
+HWY_INLINE void each(int64_t width, const Body& body) {
+  int64_t i = 0;
+  for (; i + lanes() <= width; i += lanes()) body(i, lanes());
+  if (i < width) body(i, width - i);
+}
+
 HWY_INLINE float sum(Vec v) { return hn::GetLane(hn::SumOfLanes(kTag, v)); }
 HWY_INLINE float max(Vec v) { return hn::GetLane(hn::MaxOfLanes(kTag, v)); }
 

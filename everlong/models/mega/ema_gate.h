@@ -27,6 +27,7 @@ class EmaGate : public torch::nn::Module {
 
   /// Shapes  [D, N], or [2 D, N] where the second half filters from the right.
   [[nodiscard]] ops::EmaCoefficients coefficients() const;
+  [[nodiscard]] const at::Tensor& residual() const { return residual_; }  ///< [D]: omega
 
  private:
   mutable nn::Derived<ops::EmaCoefficients> coefficients_;

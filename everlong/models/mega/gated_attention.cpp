@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "everlong/ops/gated_attention_step/gated_attention_step.h"
 #include "everlong/ops/gates/gates.h"
+#include "everlong/ops/linear/linear.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::models::mega {
@@ -36,8 +38,43 @@ ops::ChunkAttentionOptions GatedAttention::attention_options(const LayerCall& ca
 }
 
 at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
-  const int64_t D = config_.hidden_size, U = config_.intermediate_size, Z = config_.shared_representation_size;
   const at::Tensor normed = config_.normalize_before_mega ? norm_->forward(x) : x;
+  at::Tensor y = step(x, normed, call, updates);
+  if (!y.defined()) y = scan(x, normed, call, updates);
+  return config_.normalize_before_mega ? y : norm_->forward(y);
+}
+
+/// One more token of every row, where the op for that serves; undefined elsewhere. The slots are written in place.
+at::Tensor GatedAttention::step(const at::Tensor& x, const at::Tensor& normed, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) const {
+  const bool plain = config_.activation == nn::Activation::silu && !is_training() && call.trace == nullptr && !call.window.valid;
+  if (!streams_ || call.state.empty() || x.size(1) != 1 || !plain || !ops::decodes(x)) return {};
+  const at::Tensor key_past = call.slot(key_slot_), value_past = call.slot(value_slot_);
+  const ops::GatedAttentionMemory memory{.ema = call.slot(ema_slot_),
+                                         .keys = nn::with_room(key_past, 1, call.window, x.scalar_type()),
+                                         .values = nn::with_room(value_past, 1, call.window, x.scalar_type())};
+  if (!memory.keys.defined() || !memory.values.defined()) return {};
+  const ops::EmaCoefficients coefficients = ema_->coefficients();
+  const ops::GatedAttentionParameters parameters{.value = {value_proj_->weight, value_proj_->bias},
+                                                 .mixed = {mixed_proj_->weight, mixed_proj_->bias},
+                                                 .output = {output_proj_->weight, output_proj_->bias},
+                                                 .ema_q = coefficients.q,
+                                                 .ema_c = coefficients.c,
+                                                 .ema_residual = ema_->residual(),
+                                                 .qk_scale = qk_scale_,
+                                                 .qk_offset = qk_offset_,
+                                                 .relative_bias = relative_bias_->forward(call.window.longest),
+                                                 .function = config_.attention_activation};
+  if (!ops::has_gated_attention_step(x, parameters, memory)) return {};
+  const at::Tensor y = ops::gated_attention_step(x, normed, parameters, memory);
+  updates.push_back({ema_slot_, memory.ema});
+  updates.push_back({key_slot_, nn::kept(key_past, memory.keys, call.window, call.plan)});
+  updates.push_back({value_slot_, nn::kept(value_past, memory.values, call.window, call.plan)});
+  return y;
+}
+
+/// Any number of tokens of every row.
+at::Tensor GatedAttention::scan(const at::Tensor& x, const at::Tensor& normed, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
+  const int64_t D = config_.hidden_size, U = config_.intermediate_size, Z = config_.shared_representation_size;
   const at::Tensor value = nn::activate(config_.activation, value_proj_->forward(normed));
 
   const auto smoothed = ema_->forward(normed, call.valid, call.plan, call.slot(ema_slot_), !call.state.empty());
@@ -49,8 +86,7 @@ at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, s
   const at::Tensor query = at::addcmul(offset[0], shared, scale[0]), key = at::addcmul(offset[1], shared, scale[1]);
 
   const at::Tensor attended = attend(query, key, value, call, updates);
-  const at::Tensor y = update(x, mixed[0], mixed[3], output_proj_->forward(ops::silu_mul(attended, mixed[2])));
-  return config_.normalize_before_mega ? y : norm_->forward(y);
+  return update(x, mixed[0], mixed[3], output_proj_->forward(ops::silu_mul(attended, mixed[2])));
 }
 
 /// Moves x towards the candidate activation(a + b) as far as sigmoid(gate) says.
@@ -70,9 +106,8 @@ at::Tensor GatedAttention::attend(const at::Tensor& query, const at::Tensor& key
   if (call.trace != nullptr) trace_weights(query, keys, bias, call);
 
   const ops::DropoutSpec attention_dropout = nn::draw_dropout(config_.attention_probs_dropout_prob, is_training());
-  const at::Tensor attended =
-      ops::chunk_attention(query, keys, drop(config_, values, config_.hidden_dropout_prob, is_training()), bias, call.window.pieces,
-                           attention_options(call, attention_dropout));
+  const at::Tensor attended = ops::chunk_attention(query, keys, drop(config_, values, config_.hidden_dropout_prob, is_training()), bias,
+                                                   call.window.pieces, attention_options(call, attention_dropout));
   if (streams_) {
     updates.push_back({key_slot_, nn::kept(key_past, keys, call.window, call.plan)});
     updates.push_back({value_slot_, nn::kept(value_past, values, call.window, call.plan)});
@@ -99,8 +134,12 @@ FeedForward::FeedForward(const Config& config) : config_(config) {
 
 at::Tensor FeedForward::forward(const at::Tensor& x) {
   const at::Tensor normed = config_.normalize_before_ffn ? norm_->forward(x) : x;
-  const at::Tensor inner = drop(config_, nn::activate(config_.activation, up_->forward(normed)), config_.nffn_activation_dropout_prob, is_training());
-  const at::Tensor y = drop(config_, down_->forward(inner), config_.dropout_prob, is_training(), x);
+  const bool silu = config_.activation == nn::Activation::silu;
+  const at::Tensor raised = ops::linear(normed, up_->weight, up_->bias, {.silu = silu}),
+                   active = silu ? raised : nn::activate(config_.activation, raised);
+  const at::Tensor inner = drop(config_, active, config_.nffn_activation_dropout_prob, is_training());
+  const at::Tensor y = is_training() ? drop(config_, down_->forward(inner), config_.dropout_prob, true, x)
+                                     : ops::linear(inner, down_->weight, down_->bias, {.residual = x});
   return config_.normalize_before_ffn ? y : norm_->forward(y);
 }
 

@@ -30,8 +30,11 @@ class GatedAttention : public torch::nn::Module {
   [[nodiscard]] nn::Slot value_slot() const { return value_slot_; }
 
  private:
+  [[nodiscard]] at::Tensor step(const at::Tensor& x, const at::Tensor& normed, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) const;
+  at::Tensor scan(const at::Tensor& x, const at::Tensor& normed, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
   [[nodiscard]] at::Tensor update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b) const;
-  at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
+  at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call,
+                    std::vector<nn::SlotUpdate>& updates);
   void trace_weights(const at::Tensor& query, const at::Tensor& key, const at::Tensor& bias, const LayerCall& call) const;
   [[nodiscard]] ops::ChunkAttentionOptions attention_options(const LayerCall& call, const ops::DropoutSpec& dropout) const;
 
@@ -57,6 +60,5 @@ class FeedForward : public torch::nn::Module {
   std::shared_ptr<nn::Norm> norm_;
   std::shared_ptr<nn::Linear> up_, down_;
 };
-
 
 }  // namespace everlong::models::mega

@@ -8,8 +8,8 @@
 namespace everlong::ops::gates {
 namespace {
 
-using kernels::Rows;
 using kernels::RowsShape;
+using kernels::StridedRows;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -22,11 +22,11 @@ int64_t row_stride(const at::Tensor& x) {
 }
 
 template <class T>
-Rows<const T> in(const at::Tensor& x) {
+StridedRows<const T> in(const at::Tensor& x) {
   return {.data = static_cast<const T*>(x.const_data_ptr()), .stride = row_stride(x)};
 }
 template <class T>
-Rows<T> out(at::Tensor& x) {
+StridedRows<T> out(at::Tensor& x) {
   return {.data = static_cast<T*>(x.mutable_data_ptr()), .stride = x.size(-1)};
 }
 at::Tensor dense_like(const at::Tensor& x) { return at::empty(x.sizes(), x.options()); }
@@ -45,7 +45,10 @@ void with_element(const at::Tensor& x, const F& run) {
 
 void refuse_second_derivative(const char* op) {
   if (at::GradMode::is_enabled())
-    throw Unsupported({.where = op, .expected = "a backward without create_graph", .got = "create_graph", .hint = std::string(op) + "_reference has second derivatives"});
+    throw Unsupported({.where = op,
+                       .expected = "a backward without create_graph",
+                       .got = "create_graph",
+                       .hint = std::string(op) + "_reference has second derivatives"});
 }
 
 class SiluMul : public torch::autograd::Function<SiluMul> {
@@ -66,7 +69,8 @@ class SiluMul : public torch::autograd::Function<SiluMul> {
     at::Tensor da = dense_like(a), db = dense_like(b);
     with_element(a, [&](auto element) {
       using T = decltype(element);
-      kernels::backward(kernels::SiluMul<T>{.shape = shape_of(a), .a = in<T>(a), .b = in<T>(b), .dy = in<T>(dy), .da = out<T>(da), .db = out<T>(db)}, parallel_for);
+      kernels::backward(kernels::SiluMul<T>{.shape = shape_of(a), .a = in<T>(a), .b = in<T>(b), .dy = in<T>(dy), .da = out<T>(da), .db = out<T>(db)},
+                        parallel_for);
     });
     return {da, db};
   }
@@ -100,7 +104,7 @@ class Dropout : public torch::autograd::Function<Dropout> {
     at::Tensor y = dense_like(x);
     with_element(x, [&](auto element) {
       using T = decltype(element);
-      const Rows<const T> added = residual ? in<T>(*residual) : Rows<const T>{};
+      const StridedRows<const T> added = residual ? in<T>(*residual) : StridedRows<const T>{};
       kernels::forward(kernels::Dropout<T>{.shape = shape_of(x), .mask = mask, .x = in<T>(x), .residual = added, .y = out<T>(y)}, parallel_for);
     });
     return y;
@@ -116,8 +120,9 @@ class SiluResidual : public torch::autograd::Function<SiluResidual> {
     at::Tensor y = dense_like(a);
     with_element(a, [&](auto element) {
       using T = decltype(element);
-      kernels::forward(kernels::SiluResidual<T>{.shape = shape_of(a), .mask = mask_of(spec), .a = in<T>(a), .x = in<T>(x), .w = weight_data(w), .y = out<T>(y)},
-                       parallel_for);
+      kernels::forward(
+          kernels::SiluResidual<T>{.shape = shape_of(a), .mask = mask_of(spec), .a = in<T>(a), .x = in<T>(x), .w = weight_data(w), .y = out<T>(y)},
+          parallel_for);
     });
     return y;
   }
@@ -155,7 +160,8 @@ class GatedUpdate : public torch::autograd::Function<GatedUpdate> {
     with_element(x, [&](auto element) {
       using T = decltype(element);
       kernels::forward(
-          kernels::GatedUpdate<T>{.shape = shape_of(x), .mask = mask_of(spec), .x = in<T>(x), .gate = in<T>(gate), .a = in<T>(a), .b = in<T>(b), .y = out<T>(y)},
+          kernels::GatedUpdate<T>{
+              .shape = shape_of(x), .mask = mask_of(spec), .x = in<T>(x), .gate = in<T>(gate), .a = in<T>(a), .b = in<T>(b), .y = out<T>(y)},
           parallel_for);
     });
     return y;
@@ -185,9 +191,11 @@ class GatedUpdate : public torch::autograd::Function<GatedUpdate> {
 
 class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& weight, double eps) {
-    const at::Tensor w = weight ? weight->contiguous() : at::Tensor();
-    at::Tensor y = dense_like(x), rstd = at::empty({shape_of(x).num_rows}, x.options().dtype(at::kFloat));
+  struct Result {
+    at::Tensor y, rstd;
+  };
+  static Result run(const at::Tensor& x, const at::Tensor& w, double eps) {
+    Result result{dense_like(x), at::empty({shape_of(x).num_rows}, x.options().dtype(at::kFloat))};
     with_element(x, [&](auto element) {
       using T = decltype(element);
       kernels::forward(kernels::RmsNorm<T>{.shape = shape_of(x),
@@ -195,12 +203,17 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
                                            .weight = weight_data(w),
                                            .scalar_weight = is_scalar(w, x),
                                            .eps = static_cast<float>(eps),
-                                           .y = out<T>(y),
-                                           .rstd = rstd.mutable_data_ptr<float>()},
+                                           .y = out<T>(result.y),
+                                           .rstd = result.rstd.mutable_data_ptr<float>()},
                        parallel_for);
     });
-    context->save_for_backward({x, w, rstd});
-    return y;
+    return result;
+  }
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& weight, double eps) {
+    const at::Tensor w = weight ? *weight : at::Tensor();
+    const Result result = run(x, w, eps);
+    context->save_for_backward({x, w, result.rstd});
+    return result.y;
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     refuse_second_derivative("rms_norm");
@@ -241,7 +254,9 @@ at::Tensor gated_update_kernel(const at::Tensor& x, const at::Tensor& gate, cons
   return GatedUpdate::apply(x, gate, a, b, spec);
 }
 at::Tensor rms_norm_kernel(const at::Tensor& x, const at::Tensor& w, double eps) {
-  return RmsNorm::apply(x, w.defined() ? std::optional(w) : std::nullopt, eps);
+  const at::Tensor weight = w.defined() ? w.contiguous() : w;
+  if (!at::GradMode::is_enabled()) return RmsNorm::run(x, weight, eps).y;  // a node of the graph costs more than the norm of one token
+  return RmsNorm::apply(x, weight.defined() ? std::optional(weight) : std::nullopt, eps);
 }
 
 }  // namespace everlong::ops::gates
