@@ -135,8 +135,8 @@ struct alignas(64) Sink {
   volatile float value = 0;
 };
 
-/// Rounds of about a millisecond on any machine of this decade.
-constexpr int64_t kRounds = 100000;
+/// A few milliseconds on any machine of this decade: long enough for the scheduler to find a core for each thread.
+constexpr int64_t kRounds = 1000000;
 
 using Compute = double (*)(int64_t, float*);
 
