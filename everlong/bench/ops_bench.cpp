@@ -35,6 +35,8 @@ Measurement measure(const char* target, const char* what, at::ScalarType dtype, 
 
 }  // namespace
 
+std::vector<at::ScalarType> fast_dtypes(const OpBenchOptions& options) { return dtypes_of(options); }
+
 std::vector<Measurement> bench_ema(const OpBenchOptions& options) {
   EmaBenchOptions how{.max_threads = options.max_threads, .rounds = static_cast<int>(options.repeat)};
   how.batch_size = options.batch_size.value_or(how.batch_size);

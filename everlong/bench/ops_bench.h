@@ -29,7 +29,14 @@ struct OpBenchOptions {
 /// Output matrix and cross-entropy in one: B 1, T 2048, D 768, V 50265. Rate as for attention.
 [[nodiscard]] std::vector<Measurement> bench_cross_entropy(const OpBenchOptions& options);
 
+/// Timestep norm: B 1, T 16384, D 768, G 32. Rates "gb_per_s" of the least traffic, at the best time, and "copy_gb_per_s" of the machine, measured
+/// just before. "forward", "backward": the kernels on memory that exists; "op forward": with torch's allocations.
+[[nodiscard]] std::vector<Measurement> bench_timestep_norm(const OpBenchOptions& options);
+
 /// Multiply-adds and memory traffic that the machine reaches; no times.
 [[nodiscard]] std::vector<Measurement> bench_roofs(const OpBenchOptions& options);
+
+/// The dtypes to measure.
+[[nodiscard]] std::vector<at::ScalarType> fast_dtypes(const OpBenchOptions& options);
 
 }  // namespace everlong::bench

@@ -101,11 +101,20 @@ TEST(OpsBench, RatesFollowFromWorkAndTime) {
   EXPECT_NEAR(rate(loss[1], "gflops") * loss[1].best_ms * 1e6 / (3 * 2.0 * 4 * 768 * 50265), 1, 1e-9);
 }
 
+TEST(OpsBench, TimestepNormIsHeldAgainstTheCopyRoof) {
+  const auto rows = bench_timestep_norm({.seq_len = 16, .dtype = at::kFloat, .repeat = 2, .max_threads = 1});
+  expect_sane(rows, "timestep-norm");
+  ASSERT_EQ(whats(rows), (Rows{{"forward", "f32"}, {"backward", "f32"}, {"op forward", "f32"}}));
+  EXPECT_NEAR(rate(rows[1], "gb_per_s") * rows[1].best_ms * 1e6 / (3 * 4.0 * 16 * 768), 1, 1e-9);
+  EXPECT_GT(rate(rows[1], "copy_gb_per_s"), 0);
+}
+
 TEST(OpsBench, OtherDtypesAreRefusedBeforeAnythingIsTimed) {
   const OpBenchOptions wide{.dtype = at::kDouble, .max_threads = 1};
   EXPECT_THROW(static_cast<void>(bench_ema(wide)), Unsupported);
   EXPECT_THROW(static_cast<void>(bench_attention(wide)), Unsupported);
   EXPECT_THROW(static_cast<void>(bench_cross_entropy(wide)), Unsupported);
+  EXPECT_THROW(static_cast<void>(bench_timestep_norm(wide)), Unsupported);
 }
 
 TEST(OpsBench, RoofsHaveOneRowAThreadCountAndNoTimes) {

@@ -27,8 +27,11 @@ struct Operation {
   std::string_view name;
   std::vector<Measurement> (*run)(const bench::OpBenchOptions&);
 };
-constexpr std::array<Operation, 4> kOperations{
-    {{"ema", bench::bench_ema}, {"attention", bench::bench_attention}, {"cross-entropy", bench::bench_cross_entropy}, {"roofs", bench::bench_roofs}}};
+constexpr std::array<Operation, 5> kOperations{{{"ema", bench::bench_ema},
+                                                {"attention", bench::bench_attention},
+                                                {"cross-entropy", bench::bench_cross_entropy},
+                                                {"timestep-norm", bench::bench_timestep_norm},
+                                                {"roofs", bench::bench_roofs}}};
 
 std::shared_ptr<models::TaskHead> model_named(const std::string& target, const BenchOptions& options) {
   if (!std::filesystem::exists(target)) {
