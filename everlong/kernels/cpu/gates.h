@@ -32,8 +32,8 @@ struct SiluMul {
   RowsShape shape;
   StridedRows<const T> a, b;
   StridedRows<T> y;
-  StridedRows<const T> dy;  ///< backward only, with da and db
-  StridedRows<T> da, db;
+  StridedRows<const T> dy = {};  ///< backward only, with da and db
+  StridedRows<T> da = {}, db = {};
 };
 
 /// y = drop(x) + residual
@@ -66,8 +66,8 @@ struct GatedUpdate {
   DropoutMask mask;
   StridedRows<const T> x, gate, a, b;
   StridedRows<T> y;
-  StridedRows<const T> dy;        ///< backward only
-  StridedRows<T> dx, dgate, dab;  ///< dab is the gradient of a and of b
+  StridedRows<const T> dy = {};                  ///< backward only
+  StridedRows<T> dx = {}, dgate = {}, dab = {};  ///< dab is the gradient of a and of b
 };
 
 /// y = w x / sqrt(mean(x^2) + eps), w [width] or one scalar

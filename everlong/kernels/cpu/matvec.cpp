@@ -28,6 +28,13 @@ struct Spread<float> {
   static HWY_INLINE void load(const float* p, Vec (&out)[1]) { out[0] = hn::LoadU(kTag, p); }
 };
 
+#if HWY_TARGET == HWY_SCALAR
+template <>
+struct Spread<uint16_t> {
+  static constexpr int64_t kVectors = 1;
+  static HWY_INLINE void load(const uint16_t* p, Vec (&out)[1]) { out[0] = hn::Set(kTag, to_float(*p)); }
+};
+#else
 template <>
 struct Spread<uint16_t> {
   static constexpr int64_t kVectors = 2;
@@ -38,6 +45,7 @@ struct Spread<uint16_t> {
     out[1] = hn::BitCast(kTag, hn::And(pair, hn::Set(words, 0xffff0000u)));
   }
 };
+#endif
 
 constexpr int64_t kAhead = 2048;  ///< bytes: one stream a thread, asked for this early; into all caches: past them (nta) it halves the speed
 constexpr int64_t kTogether = 4;  ///< outputs whose vectors of partial sums are added up at once
@@ -66,6 +74,11 @@ HWY_INLINE void accumulate(const MatVec<T>& op, const T* w, int64_t whole, Vec (
   }
 }
 
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE void add_lanes(Vec a, Vec b, Vec c, Vec d, float* out) {
+  for (const Vec v : {a, b, c, d}) *out++ = hn::GetLane(v);
+}
+#else
 /// Adds the upper half of a vector to the lower one until four lanes are left.
 template <class Tag, class V>
 HWY_INLINE auto fold(Tag /*tag*/, V v) {
@@ -85,6 +98,7 @@ HWY_INLINE void add_lanes(Vec a, Vec b, Vec c, Vec d, float* out) {
   const auto low = hn::BitCast(kTag, hn::InterleaveLower(pairs, ab, cd)), high = hn::BitCast(kTag, hn::InterleaveUpper(pairs, ab, cd));
   hn::StoreU(fold(kTag, hn::Add(low, high)), hn::CappedTag<float, kTogether>(), out);
 }
+#endif
 
 /// The sums of the outputs first .. first + kTogether - 1, of which those from `last` on are read as the one before it. `sums` has kTile places a
 /// row.
