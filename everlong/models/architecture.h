@@ -27,6 +27,8 @@ struct LmHeadOptions {
   bool dense = false;  ///< tanh(Linear(D -> D)) before the output matrix
   bool bias = false;   ///< bias of the output matrix
   bool tied = true;    ///< output matrix = token embedding
+  int64_t output_size = 0;  ///< rows of an output matrix that is not tied; 0 = vocabulary
+  double truncation = 0;    ///< its initial values stay within so many standard deviations; 0 = no bound
 };
 
 /// Token ids with a meaning to the model; -1 = none.
@@ -40,6 +42,7 @@ struct SpecialTokens {
 struct Placeholder {
   std::string name;  ///< in the public dialect
   std::vector<int64_t> shape;
+  at::ScalarType dtype = at::kFloat;
 };
 
 using Renaming = std::pair<std::string, std::string>;
@@ -68,6 +71,9 @@ class ArchitectureConfig {
 
   [[nodiscard]] virtual std::string_view model_type() const = 0;  ///< key in models.def and "model_type" in config.json
   [[nodiscard]] virtual Fields fields() = 0;                      ///< bound to this object
+
+  /// A key that only this architecture has: a config.json without "model_type" that gives it is of this architecture. Empty = there are no such files.
+  [[nodiscard]] virtual std::string_view recognising_key() const { return ""; }
 
   /// Checks fields against each other. Errors  InvalidArgument or Unsupported, naming the keys
   virtual void validate() const = 0;

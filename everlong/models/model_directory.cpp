@@ -45,6 +45,15 @@ void settle_missing(checkpoint::LoadReport& report, std::vector<std::string>& no
                       report.unexpected.empty() ? "" : fmt::format("the file has, and this model has not: {}", fmt::join(report.unexpected, ", ")));
 }
 
+/// The architecture of a released configuration that does not name it.
+std::string type_of_keys(const KeySet& keys) {
+  for (const Architecture& architecture : architectures()) {
+    const std::string_view key = architecture.make_config()->recognising_key();
+    if (!key.empty() && keys.contains(key)) return std::string(architecture.model_type);
+  }
+  return {};
+}
+
 bool is_language_model(Task task) { return task == Task::causal_lm || task == Task::masked_lm; }
 
 /// Calls use(document, fields, class) with what config.json of a model says.
@@ -72,7 +81,9 @@ Task LoadedConfig::saved_task() const {
   return config->default_task();
 }
 
-LoadedConfig load_config(const std::filesystem::path& folder) { return config_from(checkpoint::ConfigDocument::read(folder / "config.json")); }
+checkpoint::ConfigDocument read_config_document(const std::filesystem::path& path) { return checkpoint::ConfigDocument::read(path, type_of_keys); }
+
+LoadedConfig load_config(const std::filesystem::path& folder) { return config_from(read_config_document(folder / "config.json")); }
 
 LoadedConfig config_from(checkpoint::ConfigDocument document) {
   LoadedConfig loaded{.config = nullptr, .task_config = {}, .document = std::move(document), .unknown_keys = {}};
@@ -204,7 +215,7 @@ LoadedModel load_causal_lm(const std::filesystem::path& folder, at::ScalarType p
 
 checkpoint::TensorMap public_weights(const TaskHead& model) {
   checkpoint::TensorMap tensors = checkpoint::public_tensors(model, model.config().name_rules(model.task()));
-  for (const Placeholder& placeholder : model.config().placeholders()) tensors.emplace(placeholder.name, at::zeros(placeholder.shape, at::kFloat));
+  for (const Placeholder& placeholder : model.config().placeholders()) tensors.emplace(placeholder.name, at::zeros(placeholder.shape, placeholder.dtype));
   if (model.task() != Task::embedding) return tensors;
   checkpoint::TensorMap bare;  // a model without a head leaves the prefix out
   const std::string_view prefix = model.config().base_prefix();

@@ -27,6 +27,10 @@ struct LoadedConfig {
   [[nodiscard]] Task saved_task() const;
 };
 
+/// Reads a config.json; a released one without "model_type" is known by the keys that only its architecture has.
+/// Errors   IoError; FormatError if it is not a JSON object, or nothing says what it is of
+[[nodiscard]] checkpoint::ConfigDocument read_config_document(const std::filesystem::path& path);
+
 /// Reads config.json of a model directory.
 /// Errors   IoError, FormatError; Unsupported if its model_type is not in the registry; InvalidArgument if values do not fit
 [[nodiscard]] LoadedConfig load_config(const std::filesystem::path& folder);

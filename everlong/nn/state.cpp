@@ -15,12 +15,16 @@ namespace {
 at::ScalarType slot_dtype(SlotKind kind, at::ScalarType compute_dtype) {
   if (kind == SlotKind::flag) return at::kBool;
   if (kind == SlotKind::cache) return compute_dtype;
+  if (kind == SlotKind::statistic) return at::kDouble;
+  if (kind == SlotKind::count) return at::kLong;
   return compute_dtype == at::kDouble ? at::kDouble : at::kFloat;
 }
 
 bool dtype_fits(SlotKind kind, at::ScalarType dtype) {
   if (kind == SlotKind::flag) return dtype == at::kBool;
   if (kind == SlotKind::cache) return at::isFloatingType(dtype);
+  if (kind == SlotKind::statistic) return dtype == at::kDouble;
+  if (kind == SlotKind::count) return dtype == at::kLong;
   return dtype == at::kFloat || dtype == at::kDouble;
 }
 

@@ -18,6 +18,8 @@ enum class SlotKind {
   recurrent,  ///< summed or filtered over all time: fp32 whatever the compute dtype, fp64 when computing in fp64
   cache,      ///< keys, values: kept in the compute dtype
   flag,       ///< bool
+  statistic,  ///< means and sums over all time: fp64 whatever the compute dtype
+  count,      ///< int64
 };
 
 /// What one slot holds for one row of a batch.

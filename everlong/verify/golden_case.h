@@ -43,7 +43,8 @@ struct CaseResult {
 /// The name of a case: that of its folder, however the path is written.
 [[nodiscard]] std::string case_name(const std::filesystem::path& folder);
 
-/// Runs one case folder: config.json, model.safetensors, expected.safetensors, case.json.
+/// Runs one case folder: config.json, model.safetensors, expected.safetensors, case.json. Inputs are named as Hugging Face's (`in.input_ids`), or as those of
+/// a release (`tokens`).
 /// Errors   IoError, FormatError; Unsupported if the case needs a head or an architecture that is not there
 [[nodiscard]] CaseResult verify_case(const std::filesystem::path& folder, const VerifyOptions& options = {});
 

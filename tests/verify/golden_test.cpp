@@ -12,7 +12,7 @@ namespace {
 
 std::vector<std::string> case_names() {
   std::vector<std::string> names;
-  for (const std::string family : {"mega", "bart_decoder"})
+  for (const std::string family : {"mega", "megalodon", "bart_decoder"})
     for (const auto& entry : std::filesystem::directory_iterator(source_path("tests/golden/" + family))) names.push_back(family + "/" + entry.path().filename().string());
   std::sort(names.begin(), names.end());
   return names;
