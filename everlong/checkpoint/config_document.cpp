@@ -55,7 +55,8 @@ void ConfigDocument::Content::check(const std::string& key) {
   if (!object.is_object()) throw FormatError({.file = file, .field = key}, "a JSON object", object.type_name());
   const auto type = object.find("model_type");
   if (type == object.end() || !type->is_string())
-    throw FormatError({.file = file, .field = key.empty() ? "model_type" : key + ".model_type"}, "the name of an architecture", type == object.end() ? "nothing" : "no text");
+    throw FormatError({.file = file, .field = key.empty() ? "model_type" : key + ".model_type"}, "the name of an architecture",
+                      type == object.end() ? "nothing" : "no text");
   model_type = type->get<std::string>();
 }
 

@@ -24,8 +24,8 @@ class ConfigDocument {
   /// Says of which architecture a configuration with these keys and without a "model_type" is; empty = unknown.
   using Recognise = std::function<std::string(const KeySet&)>;
 
-  /// Reads a file. Where it has no "model_type" and `recognise` knows its keys, or those of the object under its key "model", that is the configuration.
-  /// Errors   IoError; FormatError if it is not a JSON object, or has no text "model_type" and is not recognised
+  /// Reads a file. Where it has no "model_type" and `recognise` knows its keys, or those of the object under its key "model", that is the
+  /// configuration. Errors   IoError; FormatError if it is not a JSON object, or has no text "model_type" and is not recognised
   [[nodiscard]] static ConfigDocument read(const std::filesystem::path& path, const Recognise& recognise = {});
 
   [[nodiscard]] const std::string& model_type() const;

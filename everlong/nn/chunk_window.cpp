@@ -35,7 +35,8 @@ int64_t capacity_of(const at::Tensor& slot) {
   return whole ? slot.stride(0) / width : slot.size(1);
 }
 
-/// The past of a cache without end with the new entries after it, written into the room behind the slot; with none left, into a tensor of twice the size.
+/// The past of a cache without end with the new entries after it, written into the room behind the slot; with none left, into a tensor of twice the
+/// size.
 at::Tensor grown(const at::Tensor& slot, const at::Tensor& fresh, int64_t past) {
   constexpr int64_t kLeast = 64;
   const int64_t total = past + fresh.size(1);
@@ -146,8 +147,8 @@ at::Tensor kept(const at::Tensor& slot, const at::Tensor& all, const ChunkWindow
   return next;
 }
 
-SlotUpdate kept_flags(Slot slot, const at::Tensor& slot_value, const std::optional<at::Tensor>& valid, const ChunkWindow& window, const SequencePlan& plan,
-                      at::Device device) {
+SlotUpdate kept_flags(Slot slot, const at::Tensor& slot_value, const std::optional<at::Tensor>& valid, const ChunkWindow& window,
+                      const SequencePlan& plan, at::Device device) {
   const at::Tensor flags = valid ? *valid : at::ones({plan.batch_size, plan.seq_len}, at::TensorOptions(at::kBool).device(device));
   return {.slot = slot, .value = kept(slot_value, with_past(slot_value, flags, window), window, plan)};
 }

@@ -19,21 +19,22 @@ namespace everlong::nn {
 
 /// What one call sees of the past, the same for all layers.
 struct ChunkWindow {
-  int64_t chunk_size = 0;             ///< C, or W of a sliding window: what a slot has room for; 0 = one chunk without end
-  int64_t past = 0;                   ///< P: columns of the past in this call
-  std::vector<int64_t> row_past;      ///< [B] tokens of the unfinished chunk, <= P
-  std::vector<int64_t> row_keep;      ///< [B] tokens to keep for the next call
-  bool uniform = true;                ///< all rows alike: no gathering by row
+  int64_t chunk_size = 0;         ///< C, or W of a sliding window: what a slot has room for; 0 = one chunk without end
+  int64_t past = 0;               ///< P: columns of the past in this call
+  std::vector<int64_t> row_past;  ///< [B] tokens of the unfinished chunk, <= P
+  std::vector<int64_t> row_keep;  ///< [B] tokens to keep for the next call
+  bool uniform = true;            ///< all rows alike: no gathering by row
   std::vector<ops::AttentionPiece> pieces;
-  int64_t longest = 0;                ///< A: most keys that any token sees
-  std::optional<at::Tensor> valid;    ///< [B, P + T] bool; none = no key is padding
+  int64_t longest = 0;              ///< A: most keys that any token sees
+  std::optional<at::Tensor> valid;  ///< [B, P + T] bool; none = no key is padding
 };
 
 /// Plans which keys each token of a call may see. Shapes  past_valid [B, >= P] bool: flags kept with the state, undefined = none kept
 ChunkWindow plan_window(const SequencePlan& plan, int64_t chunk_size, const std::optional<at::Tensor>& valid, const at::Tensor& past_valid);
 
-/// The same where every token sees the last `window_size` tokens of its document, itself among them: a row keeps that many. The pieces of the plan are
-/// blocks of queries with all keys that some of them see; what each query may not see of them, up to 2 W - 1 places back, is for a bias to shut out.
+/// The same where every token sees the last `window_size` tokens of its document, itself among them: a row keeps that many. The pieces of the plan
+/// are blocks of queries with all keys that some of them see; what each query may not see of them, up to 2 W - 1 places back, is for a bias to shut
+/// out.
 ChunkWindow plan_sliding_window(const SequencePlan& plan, int64_t window_size, const std::optional<at::Tensor>& valid, const at::Tensor& past_valid);
 
 /// Puts the kept past before the new entries. Shapes  slot [B, >= P, ...] or undefined (P = 0); fresh [B, T, ...]; returns [B, P + T, ...]
@@ -44,7 +45,7 @@ at::Tensor with_past(const at::Tensor& slot, const at::Tensor& fresh, const Chun
 at::Tensor kept(const at::Tensor& slot, const at::Tensor& all, const ChunkWindow& window, const SequencePlan& plan);
 
 /// The flags of the keys to keep, as an update of their slot: false = padding. Shapes  slot_value, valid as above
-SlotUpdate kept_flags(Slot slot, const at::Tensor& slot_value, const std::optional<at::Tensor>& valid, const ChunkWindow& window, const SequencePlan& plan,
-                      at::Device device);
+SlotUpdate kept_flags(Slot slot, const at::Tensor& slot_value, const std::optional<at::Tensor>& valid, const ChunkWindow& window,
+                      const SequencePlan& plan, at::Device device);
 
 }  // namespace everlong::nn

@@ -13,9 +13,7 @@ Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {
   if (with_bias) bias = register_parameter("bias", at::zeros({out_features}, at::kFloat));
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const {
-  return ops::linear(x, weight, bias);
-}
+at::Tensor Linear::forward(const at::Tensor& x) const { return ops::linear(x, weight, bias); }
 
 Embedding::Embedding(int64_t num_rows, int64_t model_dim, int64_t padding_index) : padding_index_(padding_index) {
   weight = register_parameter("weight", at::empty({num_rows, model_dim}, at::kFloat));

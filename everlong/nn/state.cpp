@@ -102,7 +102,9 @@ void StateLayout::check_positions(const State& state) const {
   for (size_t i = 0; i < slots_.size(); ++i) {
     const int64_t len = slots_[i].grows ? state.tensors_[i].size(1) : furthest;
     if (len != furthest)
-      throw StateError({.where = slots_[i].name, .expected = fmt::format("{} entries, the position of the furthest row", furthest), .got = fmt::format("{}", len)});
+      throw StateError({.where = slots_[i].name,
+                        .expected = fmt::format("{} entries, the position of the furthest row", furthest),
+                        .got = fmt::format("{}", len)});
   }
 }
 
@@ -150,7 +152,9 @@ State State::select(const at::Tensor& rows) const {
 }
 
 State State::to(at::Device device) const {
-  return mapped([&](const at::Tensor& tensor) { return tensor.to(device, tensor.scalar_type(), false, true); });  // never shares storage: slots are written in place
+  return mapped([&](const at::Tensor& tensor) {
+    return tensor.to(device, tensor.scalar_type(), false, true);
+  });  // never shares storage: slots are written in place
 }
 
 void State::detach_() {

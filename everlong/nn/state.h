@@ -106,8 +106,8 @@ class State {
   [[nodiscard]] State clone() const;                         ///< deep copy: fork a session
   [[nodiscard]] State select(const at::Tensor& rows) const;  ///< [B'] int64, repeats allowed: beams, batches re-packed
   [[nodiscard]] State to(at::Device device) const;
-  void detach_();                                            ///< cuts the graph: the boundary of truncated BPTT
-  void restart_(const at::Tensor& rows);                     ///< [B] bool: these rows begin a new document
+  void detach_();                         ///< cuts the graph: the boundary of truncated BPTT
+  void restart_(const at::Tensor& rows);  ///< [B] bool: these rows begin a new document
   [[nodiscard]] int64_t bytes() const;
 
  private:

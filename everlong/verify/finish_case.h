@@ -22,9 +22,8 @@ using Tensors = std::map<std::string, at::Tensor>;
 [[nodiscard]] CaseResult finish_case(const std::string& name, Tensors computed, const Tensors& expected, const VerifyOptions& options,
                                      const std::function<bool(const std::string&)>& is_input);
 
-/// Runs a case of the kind that gives `tokens` and targets already shifted (`labels`): a causal language model of a release, with states under its own
-/// names (Model::public_state), a stream continued from the middle, and AdamW steps with the settings of case.json.
-/// Errors   as verify_case
+/// Runs a case of the kind that gives `tokens` and targets already shifted (`labels`): a causal language model of a release, with states under its
+/// own names (Model::public_state), a stream continued from the middle, and AdamW steps with the settings of case.json. Errors   as verify_case
 [[nodiscard]] CaseResult verify_released_case(const std::filesystem::path& folder, Tensors expected, const VerifyOptions& options);
 
 }  // namespace everlong::verify

@@ -36,7 +36,9 @@ struct Run {
   }
 
   /// Multiple choice has an axis of choices, which stand as rows here.
-  [[nodiscard]] int64_t num_choices() const { return has("in.input_ids") && expected.at("in.input_ids").dim() == 3 ? expected.at("in.input_ids").size(1) : 1; }
+  [[nodiscard]] int64_t num_choices() const {
+    return has("in.input_ids") && expected.at("in.input_ids").dim() == 3 ? expected.at("in.input_ids").size(1) : 1;
+  }
   [[nodiscard]] models::ModelInput input() const {
     const auto rows = [](const at::Tensor& tensor) { return tensor.dim() == 3 ? tensor.flatten(0, 1) : tensor; };
     models::ModelInput made{.tokens = has("in.input_ids") ? rows(expected.at("in.input_ids").to(at::kLong)) : at::Tensor()};
@@ -101,11 +103,14 @@ void run_outputs(Run& run, const std::string& prefix) {
     if (prefix.empty() && run.has(name)) run.computed[name] = leaf.grad();
   const auto rules = run.head().config().name_rules(run.head().task());
   const bool bare = run.head().task() == models::Task::embedding;
-  const auto drop_prefix = [&](std::string name) { return bare && name.starts_with(run.head().config().base_prefix()) ? name.substr(run.head().config().base_prefix().size()) : name; };
+  const auto drop_prefix = [&](std::string name) {
+    return bare && name.starts_with(run.head().config().base_prefix()) ? name.substr(run.head().config().base_prefix().size()) : name;
+  };
   for (const auto& item : run.head().named_parameters()) {
     const auto* rule = checkpoint::rule_for(rules, item.key());
     const at::Tensor gradient = item.value().grad().defined() ? item.value().grad() : at::zeros_like(item.value());
-    run.computed[prefix + "grad." + drop_prefix(*checkpoint::to_public_name(rules, item.key()))] = rule->trailing_one ? gradient.unsqueeze(-1) : gradient;
+    run.computed[prefix + "grad." + drop_prefix(*checkpoint::to_public_name(rules, item.key()))] =
+        rule->trailing_one ? gradient.unsqueeze(-1) : gradient;
   }
 }
 
@@ -184,7 +189,11 @@ void run_generate(Run& run) {
   const at::Tensor prompt = run.expected.at("generate.prompt_ids").to(at::kLong);
   const int64_t new_tokens = run.expected.at("generate.ids").size(1) - prompt.size(1);
   std::vector<at::Tensor> ids{prompt}, logits;
-  auto read = run.lm().forward({.tokens = prompt, .valid = run.mask("generate.attention_mask"), .memory = run.value("in.encoder_hidden_states"), .memory_valid = run.mask("in.encoder_attention_mask")}, run.lm().model().initial_state(prompt.size(0)), true);
+  auto read = run.lm().forward({.tokens = prompt,
+                                .valid = run.mask("generate.attention_mask"),
+                                .memory = run.value("in.encoder_hidden_states"),
+                                .memory_valid = run.mask("in.encoder_attention_mask")},
+                               run.lm().model().initial_state(prompt.size(0)), true);
   for (int64_t i = 0; i < new_tokens; ++i) {
     logits.push_back(read.logits);
     ids.push_back(read.logits.argmax(-1));
@@ -206,9 +215,7 @@ void allow_rounding_of_zero(const io::Json& description, at::ScalarType dtype, s
       }
 }
 
-bool is_input(const std::string& name) {
-  return name.starts_with("in.") || name == "generate.prompt_ids" || name == "generate.attention_mask";
-}
+bool is_input(const std::string& name) { return name.starts_with("in.") || name == "generate.prompt_ids" || name == "generate.attention_mask"; }
 
 }  // namespace
 
@@ -220,7 +227,8 @@ std::string case_name(const std::filesystem::path& folder) {
 CaseResult verify_case(const std::filesystem::path& folder, const VerifyOptions& options) {
   Tensors expected = checkpoint::load_tensors(folder / "expected.safetensors").tensors;
   if (expected.contains("tokens")) return verify_released_case(folder, std::move(expected), options);
-  Run run{.folder = folder, .description = io::read_json_file(folder / "case.json"), .expected = std::move(expected), .loaded = {}, .options = options};
+  Run run{
+      .folder = folder, .description = io::read_json_file(folder / "case.json"), .expected = std::move(expected), .loaded = {}, .options = options};
   if (!run.has("in.input_ids") && !run.has("in.inputs_embeds"))
     throw FormatError({.file = (folder / "expected.safetensors").string(), .field = "in.input_ids"}, "token ids or embeddings", "neither");
   load_weights_again(run);
@@ -235,7 +243,8 @@ CaseResult verify_case(const std::filesystem::path& folder, const VerifyOptions&
       run_generate(run);
     }
   } else {
-    std::erase_if(run.computed, [](const auto& item) { return !item.first.ends_with("logits") && item.first != "loss" && item.first != "last_hidden_state"; });
+    std::erase_if(run.computed,
+                  [](const auto& item) { return !item.first.ends_with("logits") && item.first != "loss" && item.first != "last_hidden_state"; });
   }
 
   CaseResult result = finish_case(case_name(folder), std::move(run.computed), run.expected, options, is_input);

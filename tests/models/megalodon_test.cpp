@@ -54,7 +54,8 @@ TEST(Megalodon, ParameterCountsOfEveryPublishedSize) {
 TEST(Megalodon, ContradictoryConfigurationsAreRefusedWithTheirKeys) {
   EXPECT_EQ(refusal({}), "accepted");
   EXPECT_EQ(refusal({{"num_heads", int64_t{5}}}), "[megalodon config] expected z_dim to be a multiple of num_heads, got 12 and 5.");
-  EXPECT_EQ(refusal({{"num_heads", int64_t{4}}}), "[megalodon config] expected an even width of queries in a head, z_dim / num_heads (rotary positions), got 3.");
+  EXPECT_EQ(refusal({{"num_heads", int64_t{4}}}),
+            "[megalodon config] expected an even width of queries in a head, z_dim / num_heads (rotary positions), got 3.");
   EXPECT_EQ(refusal({{"value_dim", int64_t{27}}}), "[megalodon config] expected value_dim to be a multiple of num_heads, got 27 and 2.");
   EXPECT_EQ(refusal({{"norm_num_groups", int64_t{3}}}), "[megalodon config] expected model_dim to be a multiple of norm_num_groups, got 20 and 3.");
   EXPECT_NE(refusal({{"norm_num_groups", int64_t{20}}}).find("got 20 groups of one feature"), std::string::npos);
@@ -77,7 +78,8 @@ struct Vectors {
 Vectors filled(const Overrides& overrides) {
   Config config;
   config.vocab_size = 11, config.model_dim = 8, config.num_layers = 2, config.num_heads = 2, config.z_dim = 8, config.value_dim = 12;
-  config.ffn_hidden_dim = 10, config.cema_ndim = 4, config.chunk_size = 4, config.norm_num_groups = 2, config.swiglu = true, config.rescale_nffn = true;
+  config.ffn_hidden_dim = 10, config.cema_ndim = 4, config.chunk_size = 4, config.norm_num_groups = 2, config.swiglu = true,
+  config.rescale_nffn = true;
   for (const auto& item : overrides) config.fields().set(item.first, item.second);
   Vectors made{.model = std::make_shared<models::CausalLm>(config), .names = {}, .parameters = {}};
   made.model->to(at::kDouble);
@@ -179,14 +181,17 @@ TEST(MegalodonVectors, StateAfterTwelveTokensAndKeysAfterTen) {
   expect_norm("layers.1.norm", {0.0646806850, 0.0741103793, 0.0604259577, -0.1237308670}, {0.0434039387, 0.0439409413, 0.0423136957, 0.0549788639});
   expect_norm("final_norm", {0.0597698755, 0.0827199260, 0.0465640196, -0.0989030357}, {0.0412248390, 0.0443983764, 0.0290043284, 0.0650442078});
   const auto h = [&](int64_t layer) { return state.at("state.layers." + std::to_string(layer) + ".ema.h"); };
-  expect_values(h(0)[0][0], {0.4468197938, 1.0554679965, -0.7859922960, 0.0171847580, -0.8897787315, -0.1573991681, -0.8849122927, 0.0400424457}, 1e-10);
-  expect_values(h(1)[0][0], {0.9545580030, 1.4762178055, -1.0539845840, 0.5435065961, -0.7602024426, 0.4472901898, -0.1623283502, 0.6799399457}, 1e-10);
+  expect_values(h(0)[0][0], {0.4468197938, 1.0554679965, -0.7859922960, 0.0171847580, -0.8897787315, -0.1573991681, -0.8849122927, 0.0400424457},
+                1e-10);
+  expect_values(h(1)[0][0], {0.9545580030, 1.4762178055, -1.0539845840, 0.5435065961, -0.7602024426, 0.4472901898, -0.1623283502, 0.6799399457},
+                1e-10);
   EXPECT_NEAR(h(0).norm(2, -1).sum().item<double>(), 36.5902617869, 1e-9);
   EXPECT_NEAR(h(1).norm(2, -1).sum().item<double>(), 32.7522918675, 1e-9);
   EXPECT_EQ(state.at("state.layers.0.attn.k").size(1), 0);
   const at::Tensor keys = state_after(vectors, 10).at("state.layers.0.attn.k");
   ASSERT_EQ(keys.size(1), 2);
-  expect_values(keys[0].select(1, 0), {0.1063828675, -1.0565591745, 0.0076688255, -0.6915306987, -0.3193840549, -0.6781332068, -1.0248937047, 0.3470474721}, 1e-10);
+  expect_values(keys[0].select(1, 0),
+                {0.1063828675, -1.0565591745, 0.0076688255, -0.6915306987, -0.3193840549, -0.6781332068, -1.0248937047, 0.3470474721}, 1e-10);
 }
 
 TEST(MegalodonVectors, Variants) {
@@ -218,6 +223,113 @@ TEST(MegalodonVectors, Variants) {
     EXPECT_NEAR(loss.item<double>(), rows[i].loss, 1e-9) << "row " << i;
     EXPECT_NEAR(total_norm(vectors), rows[i].norm, 1e-9) << "row " << i;
   }
+}
+
+// Behaviour that no vector shows.
+
+at::Tensor logits_of(const Overrides& overrides, const at::Tensor& tokens) {
+  const at::NoGradGuard no_grad;
+  return tiny_model(*tiny(overrides))->forward({.tokens = tokens}).logits;
+}
+
+double largest_difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
+
+TEST(Megalodon, AFreshModelsLossIsTheLogarithmOfTheVocabularyAndAHalf) {
+  at::manual_seed(3);
+  const models::CausalLm model(*tiny({{"vocab_size", int64_t{512}}, {"model_dim", int64_t{128}}, {"rescale_nffn", false}}));
+  const at::Tensor tokens = at::randint(512, {4, 128}, at::kLong);
+  const at::NoGradGuard no_grad;
+  const double loss = const_cast<models::CausalLm&>(model).loss({.tokens = tokens}, at::randint(512, {4, 128}, at::kLong)).mean.item<double>();
+  EXPECT_NEAR(loss, std::log(512.0) + 0.49, 0.1);
+}
+
+TEST(Megalodon, InitialMatricesFollowTheInitMode) {
+  at::manual_seed(4);
+  const auto weight_of = [](const std::string& mode) {
+    const models::CausalLm model(*tiny({{"model_dim", int64_t{256}}, {"ffn_hidden_dim", int64_t{192}}, {"init_mode", mode}}));
+    return model.named_parameters()["model.layers.0.ffn.gate.weight"].detach().to(at::kDouble);
+  };
+  EXPECT_NEAR(weight_of("he").std().item<double>(), 1 / std::sqrt(3.0 * 256), 1e-3);
+  EXPECT_NEAR(weight_of("bert").std().item<double>(), 0.02, 5e-4);
+  EXPECT_NEAR(weight_of("gaussian").std().item<double>(), 0.987, 0.02);  // of a normal distribution cut at three deviations
+  EXPECT_LE(weight_of("gaussian").abs().max().item<double>(), 3.0);
+  EXPECT_NEAR(weight_of("xavier").abs().max().item<double>(), std::sqrt(6.0 / (256 + 192)), 1e-3);
+  EXPECT_EQ(weight_of("none").abs().max().item<double>(), 0);
+}
+
+TEST(Megalodon, DropoutActsInTrainingOnlyAndChangesFromCallToCall) {
+  const at::NoGradGuard no_grad;
+  const auto model = tiny_model(*tiny({{"dropout", 0.2}, {"hidden_dropout", 0.2}, {"attention_dropout", 0.2}}));
+  const auto tokens = random_tokens(*model, 1, 20);
+  const auto run = [&] { return model->forward({.tokens = tokens}).logits; };
+  EXPECT_TRUE(at::equal(run(), run()));
+  model->train();
+  EXPECT_FALSE(at::allclose(run(), run()));
+  at::manual_seed(5);
+  const auto first = run();
+  at::manual_seed(5);
+  EXPECT_TRUE(at::equal(first, run()));
+}
+
+TEST(Megalodon, ACapBeyondTheSequenceChangesNothingAndASmallerOneForgets) {
+  const at::Tensor tokens = random_tokens(*tiny_model(*tiny()), 2, 30);
+  const at::Tensor exact = logits_of({}, tokens);
+  const auto capped = [&](int64_t cap) { return logits_of({{"tsn_policy", std::string("capped")}, {"norm_count_cap", cap}}, tokens); };
+  EXPECT_TRUE(at::equal(capped(30), exact));
+  EXPECT_LT(largest_difference(capped(10).narrow(1, 0, 10), exact.narrow(1, 0, 10)), 1e-14);
+  EXPECT_GT(largest_difference(capped(10).narrow(1, 20, 10), exact.narrow(1, 20, 10)), 1e-4);
+}
+
+TEST(Megalodon, AWindowAsLongAsTheSequenceIsAChunkAsLong) {
+  const at::Tensor tokens = random_tokens(*tiny_model(*tiny()), 2, 21);
+  const at::Tensor chunk = logits_of({{"chunk_size", int64_t{32}}}, tokens), window = logits_of({{"attention_window", int64_t{32}}}, tokens);
+  EXPECT_LT(largest_difference(chunk, window), 1e-12);
+  EXPECT_GT(largest_difference(logits_of({{"attention_window", int64_t{5}}}, tokens), window), 1e-4);
+}
+
+TEST(Megalodon, InBf16StatisticsAndAveragesStayWide) {
+  const at::NoGradGuard no_grad;
+  const auto model = tiny_model(*tiny(), at::kFloat);
+  model->model().set_compute_dtype(at::kBFloat16);
+  const auto read = model->forward({.tokens = random_tokens(*model, 2, 13)}, model->model().initial_state(2));
+  const auto& slots = model->model().state_layout().slots();
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const at::ScalarType dtype = read.state.tensors()[i].scalar_type();
+    const auto is = [&](const char* end) { return slots[i].name.ends_with(end); };
+    if (is(".mean") || is(".variance")) EXPECT_EQ(dtype, at::kDouble) << slots[i].name;
+    if (is(".ema.h")) EXPECT_EQ(dtype, at::kFloat) << slots[i].name;
+    if (is(".key") || is(".value")) EXPECT_EQ(dtype, at::kBFloat16) << slots[i].name;
+    if (is(".count")) EXPECT_EQ(dtype, at::kLong) << slots[i].name;
+  }
+}
+
+TEST(Megalodon, StateBytesAreTheClosedForm) {
+  for (const Overrides& overrides : {Overrides{}, Overrides{{"attention_window", int64_t{5}}}}) {
+    const auto config = tiny(overrides);
+    const auto model = tiny_model(*config, at::kFloat);
+    EXPECT_EQ(model->model().initial_state(1).bytes(), config->state_bytes_per_row(100, 4));
+  }
+}
+
+TEST(Megalodon, TheFormThatIsNotCausalSeesTheWholeSequenceAndDoesNotStream) {
+  const at::NoGradGuard no_grad;
+  at::manual_seed(6);
+  const auto head = models::make_head(*tiny({{"causal", false}}), models::Task::masked_lm);
+  head->to(at::kDouble);
+  head->model().set_compute_dtype(at::kDouble);
+  head->eval();
+  const at::Tensor tokens = at::randint(37, {2, 11}, at::kLong);
+  const auto run = [&](const at::Tensor& t, const at::Tensor& valid) { return head->outputs({.tokens = t, .valid = valid}).front().tensor; };
+  const at::Tensor all = at::ones({2, 11}, at::kBool), logits = run(tokens, all);
+  at::Tensor changed = tokens.clone();
+  changed[0][7] = (changed[0][7] + 1) % 37;
+  const at::Tensor after = run(changed, all);
+  EXPECT_GT(largest_difference(after[0][0], logits[0][0]), 1e-6);
+  EXPECT_TRUE(at::equal(after[1], logits[1]));
+  at::Tensor valid = all.clone();
+  valid.narrow(1, 7, 4).fill_(false);
+  EXPECT_LT(largest_difference(run(tokens, valid).narrow(1, 0, 7), run(tokens.narrow(1, 0, 7), all.narrow(1, 0, 7))), 1e-12);
+  EXPECT_THROW(static_cast<void>(head->model().forward({.tokens = tokens}, head->model().initial_state(2))), Unsupported);
 }
 
 }  // namespace

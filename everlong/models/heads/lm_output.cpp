@@ -23,9 +23,7 @@ LmOutput::LmOutput(const ArchitectureConfig& config, const Model& model) : model
 
 at::Tensor LmOutput::features(const at::Tensor& hidden) const { return dense_ ? at::tanh(dense_->forward(hidden)) : hidden; }
 
-at::Tensor LmOutput::logits(const at::Tensor& hidden) const {
-  return ops::linear(features(hidden), weight(), output_bias_);
-}
+at::Tensor LmOutput::logits(const at::Tensor& hidden) const { return ops::linear(features(hidden), weight(), output_bias_); }
 
 ops::LinearCrossEntropyResult LmOutput::cross_entropy(const at::Tensor& hidden, const at::Tensor& targets,
                                                       const ops::LinearCrossEntropyOptions& options) const {

@@ -75,11 +75,13 @@ at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, s
 at::Tensor GatedAttention::attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call,
                                   std::vector<nn::SlotUpdate>& updates) const {
   const int64_t H = config_.num_heads;
-  const at::Tensor key_past = config_.causal ? call.slot(key_slot_) : at::Tensor(), value_past = config_.causal ? call.slot(value_slot_) : at::Tensor();
+  const at::Tensor key_past = config_.causal ? call.slot(key_slot_) : at::Tensor(),
+                   value_past = config_.causal ? call.slot(value_slot_) : at::Tensor();
   const at::Tensor keys = nn::with_past(key_past, key, call.window), values = nn::with_past(value_past, value, call.window);
   const ops::DropoutSpec dropout = nn::draw_dropout(config_.attention_dropout, is_training());
-  const at::Tensor attended = ops::chunk_attention(split_heads(query, H), split_heads(keys, H), split_heads(values, H), call.distance_bias, call.pieces,
-                                                   {.causal = config_.causal, .scale = 1.0, .key_valid = call.key_valid, .dropout = dropout.p, .dropout_seed = dropout.seed});
+  const at::Tensor attended =
+      ops::chunk_attention(split_heads(query, H), split_heads(keys, H), split_heads(values, H), call.distance_bias, call.pieces,
+                           {.causal = config_.causal, .scale = 1.0, .key_valid = call.key_valid, .dropout = dropout.p, .dropout_seed = dropout.seed});
   if (config_.causal) {
     updates.push_back({key_slot_, nn::kept(key_past, keys, call.window, call.plan)});
     updates.push_back({value_slot_, nn::kept(value_past, values, call.window, call.plan)});
@@ -90,7 +92,9 @@ at::Tensor GatedAttention::attend(const at::Tensor& query, const at::Tensor& key
 void GatedAttention::name_state(const nn::State& state, const std::string& prefix, int64_t kept, std::vector<NamedTensor>& named) const {
   norm_->name_state(state, prefix + ".norm", named);
   named.push_back({prefix + ".ema.h", ema_->published_state(state)});
-  const auto heads = [&](const at::Tensor& slot) { return slot.narrow(1, 0, kept).unflatten(2, {config_.num_heads, slot.size(2) / config_.num_heads}); };
+  const auto heads = [&](const at::Tensor& slot) {
+    return slot.narrow(1, 0, kept).unflatten(2, {config_.num_heads, slot.size(2) / config_.num_heads});
+  };
   named.push_back({prefix + ".attn.k", heads(state[key_slot_])});
   named.push_back({prefix + ".attn.v", heads(state[value_slot_])});
 }

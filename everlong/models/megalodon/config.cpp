@@ -17,7 +17,8 @@ constexpr Names<InitMode, 5> kInitModes{
     {{"none", InitMode::none}, {"bert", InitMode::bert}, {"he", InitMode::he}, {"gaussian", InitMode::gaussian}, {"xavier", InitMode::xavier}}};
 constexpr Names<AttentionDropout, 2> kAttentionDropouts{{{"post_softmax", AttentionDropout::post_softmax}, {"dropkey", AttentionDropout::dropkey}}};
 constexpr Names<RopeFrequencies, 2> kRopeFrequencies{{{"exact", RopeFrequencies::exact}, {"from_file", RopeFrequencies::from_file}}};
-constexpr Names<TsnPolicy, 3> kTsnPolicies{{{"exact", TsnPolicy::exact}, {"capped", TsnPolicy::capped}, {"upstream_window", TsnPolicy::upstream_window}}};
+constexpr Names<TsnPolicy, 3> kTsnPolicies{
+    {{"exact", TsnPolicy::exact}, {"capped", TsnPolicy::capped}, {"upstream_window", TsnPolicy::upstream_window}}};
 
 template <class E, size_t N>
 std::span<const std::pair<std::string_view, E>> all(const Names<E, N>& names) {
@@ -34,8 +35,11 @@ Field efficient_attn_field(std::string& value) {
     value = text == nullptr ? std::string() : *text;
     return true;
   };
-  return {.key = "efficient_attn", .type = "one of swift, fused or null", .doc = "the release's attention kernel; says only which dropout it trained with",
-          .get = get, .accept = accept};
+  return {.key = "efficient_attn",
+          .type = "one of swift, fused or null",
+          .doc = "the release's attention kernel; says only which dropout it trained with",
+          .get = get,
+          .accept = accept};
 }
 
 void add_sizes(Fields& fields, Config& c) {
@@ -70,11 +74,17 @@ void add_functions(Fields& fields, Config& c) {
 }
 
 void add_own(Fields& fields, Config& c) {
-  fields.add("attention_window", c.attention_window, "attend to the last so many tokens at absolute positions instead of to a chunk (W); null = chunks", {.min = 1})
-      .add("attention_dropout_mode", c.attention_dropout_mode, "what attention_dropout drops: weights after the softmax, or keys before it", all(kAttentionDropouts))
-      .add("rope_freqs", c.rope_freqs, "rotary frequencies: computed, or those of the file, which a bf16 release would have rounded", all(kRopeFrequencies))
-      .add("tsn_policy", c.tsn_policy, "timestep norms of long streams: exact, forgetting (capped), or as the released evaluation does it", all(kTsnPolicies))
-      .add("norm_count_cap", c.norm_count_cap, "with tsn_policy = capped: tokens that statistics remember; the newest counts at least 1 / this", {.min = 0})
+  fields
+      .add("attention_window", c.attention_window, "attend to the last so many tokens at absolute positions instead of to a chunk (W); null = chunks",
+           {.min = 1})
+      .add("attention_dropout_mode", c.attention_dropout_mode, "what attention_dropout drops: weights after the softmax, or keys before it",
+           all(kAttentionDropouts))
+      .add("rope_freqs", c.rope_freqs, "rotary frequencies: computed, or those of the file, which a bf16 release would have rounded",
+           all(kRopeFrequencies))
+      .add("tsn_policy", c.tsn_policy, "timestep norms of long streams: exact, forgetting (capped), or as the released evaluation does it",
+           all(kTsnPolicies))
+      .add("norm_count_cap", c.norm_count_cap, "with tsn_policy = capped: tokens that statistics remember; the newest counts at least 1 / this",
+           {.min = 0})
       .add("causal", c.causal, "false: norms over the whole sequence and attention to both sides of a chunk, for classification")
       .add("pad_token_id", c.pad_token_id, "padding; -1 = none", {.min = -1})
       .add("bos_token_id", c.bos_token_id, "begins a sequence; -1 = none", {.min = -1})
@@ -93,7 +103,9 @@ Fields Config::fields() {
 
 void Config::validate() const {
   const auto demand = [](bool ok, std::string_view expected, std::string got, std::string hint = {}) {
-    require(ok, [&] { return Complaint{.where = "megalodon config", .expected = std::string(expected), .got = std::move(got), .hint = std::move(hint)}; });
+    require(ok, [&] {
+      return Complaint{.where = "megalodon config", .expected = std::string(expected), .got = std::move(got), .hint = std::move(hint)};
+    });
   };
   demand(z_dim % num_heads == 0, "z_dim to be a multiple of num_heads", fmt::format("{} and {}", z_dim, num_heads));
   demand(head_width() % 2 == 0, "an even width of queries in a head, z_dim / num_heads (rotary positions)", fmt::format("{}", head_width()));
@@ -112,10 +124,14 @@ void Config::validate() const {
   demand(pad_token_id < std::max<int64_t>(vocab_size, 1) || vocab_size < 0, fmt::format("pad_token_id below vocab_size = {}", vocab_size),
          fmt::format("{}", pad_token_id));
   if (attention_dropout > 0 && attention_dropout_mode == AttentionDropout::dropkey)
-    throw Unsupported({.where = "megalodon config", .expected = "attention_dropout_mode = post_softmax", .got = "dropkey with attention_dropout > 0",
+    throw Unsupported({.where = "megalodon config",
+                       .expected = "attention_dropout_mode = post_softmax",
+                       .got = "dropkey with attention_dropout > 0",
                        .hint = "set attention_dropout = 0 to evaluate a model that was trained so"});
   if (tsn_policy == TsnPolicy::upstream_window)
-    throw Unsupported({.where = "megalodon config", .expected = "tsn_policy exact or capped", .got = "upstream_window",
+    throw Unsupported({.where = "megalodon config",
+                       .expected = "tsn_policy exact or capped",
+                       .got = "upstream_window",
                        .hint = "capped forgets as well, at no cost"});
 }
 
@@ -126,7 +142,9 @@ void Config::adopt_public_defaults(const KeySet& given) {
 std::shared_ptr<Model> Config::build() const {
   validate();
   require(vocab_size >= 1, [&] {
-    return Complaint{.where = "megalodon config", .expected = "vocab_size >= 1 when the model is built", .got = fmt::format("{}", vocab_size),
+    return Complaint{.where = "megalodon config",
+                     .expected = "vocab_size >= 1 when the model is built",
+                     .got = fmt::format("{}", vocab_size),
                      .hint = "-1 stands for that of a tokenizer"};
   });
   return std::make_shared<MegalodonModel>(*this);

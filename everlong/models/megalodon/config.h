@@ -21,18 +21,18 @@ enum class TsnPolicy { exact, capped, upstream_window };
 class Config final : public ArchitectureConfig {
  public:
   int64_t num_layers = 8;
-  int64_t model_dim = 1024;        ///< D
-  int64_t z_dim = 256;             ///< Z
-  int64_t value_dim = 2048;        ///< E, width of the value path
-  int64_t num_heads = 1;           ///< H
-  int64_t ffn_hidden_dim = 2048;   ///< F
-  int64_t cema_ndim = 16;          ///< N
-  int64_t chunk_size = 2048;       ///< C
-  std::string efficient_attn;      ///< "" = null
+  int64_t model_dim = 1024;       ///< D
+  int64_t z_dim = 256;            ///< Z
+  int64_t value_dim = 2048;       ///< E, width of the value path
+  int64_t num_heads = 1;          ///< H
+  int64_t ffn_hidden_dim = 2048;  ///< F
+  int64_t cema_ndim = 16;         ///< N
+  int64_t chunk_size = 2048;      ///< C
+  std::string efficient_attn;     ///< "" = null
   InitMode init_mode = InitMode::he;
-  int64_t vocab_size = -1;         ///< V; of the tokenizer, when the model is built
-  int64_t output_size = -1;        ///< -1 = V
-  int64_t norm_num_groups = 32;    ///< G
+  int64_t vocab_size = -1;       ///< V; of the tokenizer, when the model is built
+  int64_t output_size = -1;      ///< -1 = V
+  int64_t norm_num_groups = 32;  ///< G
   bool norm_affine = true;
   double norm_eps = 1e-5;
   std::optional<double> rope_base;
@@ -69,8 +69,11 @@ class Config final : public ArchitectureConfig {
   [[nodiscard]] std::string_view head_class(Task task) const override;
   [[nodiscard]] Task default_task() const override { return causal ? Task::causal_lm : Task::masked_lm; }
   [[nodiscard]] std::vector<Placeholder> placeholders() const override;
-  /// Checks the norms' priors and the rotary frequencies of a file. Errors  Unsupported for a prior with a count; InvalidArgument for unlike frequencies
+  /// Checks the norms' priors and the rotary frequencies of a file. Errors  Unsupported for a prior with a count; InvalidArgument for unlike
+  /// frequencies
   std::vector<std::string> adapt_public_tensors(checkpoint::TensorMap& tensors) const override;
+  /// Joins tensor-parallel parts of the release. Source  specification 7.2
+  [[nodiscard]] checkpoint::TensorMap join_shards(const std::vector<checkpoint::TensorFile>& shards) const override;
   [[nodiscard]] std::vector<std::string> unknown_to_public_code() const override;
   [[nodiscard]] int64_t parameter_count() const override;
   [[nodiscard]] int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const override;

@@ -17,10 +17,18 @@ std::shared_ptr<nn::Linear> make_linear(const Config& config, int64_t in, int64_
   auto linear = std::make_shared<nn::Linear>(in, out, bias);
   const at::NoGradGuard no_grad;
   switch (config.init_mode) {
-    case InitMode::none: linear->weight.zero_(); break;
-    case InitMode::bert: nn::init_normal_(linear->weight, 0.02); break;
-    case InitMode::he: nn::init_normal_(linear->weight, 1 / std::sqrt(3.0 * static_cast<double>(in))); break;
-    case InitMode::gaussian: nn::init_normal_(linear->weight, 1.0, 0.0, 3.0); break;
+    case InitMode::none:
+      linear->weight.zero_();
+      break;
+    case InitMode::bert:
+      nn::init_normal_(linear->weight, 0.02);
+      break;
+    case InitMode::he:
+      nn::init_normal_(linear->weight, 1 / std::sqrt(3.0 * static_cast<double>(in)));
+      break;
+    case InitMode::gaussian:
+      nn::init_normal_(linear->weight, 1.0, 0.0, 3.0);
+      break;
     case InitMode::xavier: {
       const double bound = std::sqrt(6.0 / static_cast<double>(in + out));
       linear->weight.uniform_(-bound, bound);
@@ -42,7 +50,8 @@ TimestepNorm::TimestepNorm(const Config& config, nn::StateLayout& layout, const 
 
 at::Tensor TimestepNorm::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) const {
   if (!config_.causal) return ops::sequence_norm(x, weight_, bias_, config_.norm_num_groups, call.valid, config_.norm_eps);
-  ops::TimestepNormOptions options{.restart = call.plan.restart, .lengths = call.plan.lengths, .mask = call.valid, .count_cap = config_.count_cap(), .eps = config_.norm_eps};
+  ops::TimestepNormOptions options{
+      .restart = call.plan.restart, .lengths = call.plan.lengths, .mask = call.valid, .count_cap = config_.count_cap(), .eps = config_.norm_eps};
   if (!call.state.empty())
     options.state = ops::TimestepNormState{.count = call.state[count_slot_], .mean = call.state[mean_slot_], .variance = call.state[variance_slot_]};
   auto [y, after] = ops::timestep_norm(x, weight_, bias_, config_.norm_num_groups, options);
@@ -83,7 +92,8 @@ void ComplexEma::initialise(int64_t model_dim) {
 }
 
 at::Tensor ComplexEma::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) const {
-  const auto coefficients = coefficients_.get({alpha_, delta_, theta_, gamma_}, 0, [&] { return ops::complex_ema_coefficients(alpha_, delta_, theta_, gamma_); });
+  const auto coefficients =
+      coefficients_.get({alpha_, delta_, theta_, gamma_}, 0, [&] { return ops::complex_ema_coefficients(alpha_, delta_, theta_, gamma_); });
   ops::ComplexEmaOptions options{.restart = call.plan.restart, .lengths = call.plan.lengths};
   if (streams_ && !call.state.empty()) options.state = call.state[slot_];
   auto [y, h] = ops::complex_ema(x, coefficients.q, coefficients.c, omega_.squeeze(-1), options);

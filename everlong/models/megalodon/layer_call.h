@@ -21,10 +21,10 @@ struct LayerCall {
   nn::State state;                  ///< before the call; empty: the sequences start here
   const Trace* trace = nullptr;
 
-  at::Tensor turns = {};                           ///< [B or 1, T, z / 2] complex: the rotation of each token
-  std::vector<ops::AttentionPiece> pieces = {};    ///< those of the window, with row b H + h for head h of row b
-  std::optional<at::Tensor> key_valid = {};        ///< [B H, P + T] bool
-  at::Tensor distance_bias = {};                   ///< [2 A - 1]: shuts out keys beyond a sliding window; undefined in chunks
+  at::Tensor turns = {};                         ///< [B or 1, T, z / 2] complex: the rotation of each token
+  std::vector<ops::AttentionPiece> pieces = {};  ///< those of the window, with row b H + h for head h of row b
+  std::optional<at::Tensor> key_valid = {};      ///< [B H, P + T] bool
+  at::Tensor distance_bias = {};                 ///< [2 A - 1]: shuts out keys beyond a sliding window; undefined in chunks
 
   [[nodiscard]] at::Tensor slot(nn::Slot slot) const { return state.empty() ? at::Tensor() : state[slot]; }
   void emit(int64_t layer, const char* stage, const at::Tensor& value) const;

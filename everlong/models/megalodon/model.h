@@ -23,7 +23,8 @@ class MegalodonModel final : public Model {
   /// Every parameter decays, as in the release: scales are stored as offsets from 1.
   [[nodiscard]] bool decays(std::string_view /*name*/, const at::Tensor& /*parameter*/) const override { return true; }
 
-  /// "state.layers.i.norm.count", ".mean", ".var", ".ema.h", ".attn.k", ".attn.v" (rows at one position) and "state.final_norm.*", as the release's cache.
+  /// "state.layers.i.norm.count", ".mean", ".var", ".ema.h", ".attn.k", ".attn.v" (rows at one position) and "state.final_norm.*", as the release's
+  /// cache.
   [[nodiscard]] std::vector<NamedTensor> public_state(const nn::State& state) const override;
 
  private:

@@ -26,15 +26,23 @@ void add_layer_rules(std::vector<checkpoint::NameRule>& rules) {
   const auto add = [&](std::string_view ours, std::string_view theirs) {
     rules.push_back({fmt::format("model.layers.*.{}", ours), fmt::format("layers.*.{}", theirs)});
   };
-  for (const char* name : {"alpha", "delta", "theta", "gamma", "omega"}) add(fmt::format("attention.ema.{}", name), fmt::format("mega.cema.{}", name));
+  for (const char* name : {"alpha", "delta", "theta", "gamma", "omega"})
+    add(fmt::format("attention.ema.{}", name), fmt::format("mega.cema.{}", name));
   add("attention.ema_norm.weight", "mega.rmsnorm.weight");
   add("attention.qk_scale", "mega.gamma");
   add("attention.qk_offset", "mega.beta");
   add("ffn.scale", "nffn.alpha");
   for (const char* kind : {"weight", "bias"}) {
-    for (const auto& [ours, theirs] : {std::pair("attention.norm", "mega.timenorm"), {"attention.shared_proj", "mega.wz"}, {"attention.value_proj", "mega.wv"},
-                                       {"attention.gate_proj", "mega.wr"}, {"attention.candidate_proj", "mega.wh1"}, {"attention.output_proj", "mega.wh2"},
-                                       {"ffn.norm", "nffn.norm"}, {"ffn.gate", "nffn.fc1"}, {"ffn.up", "nffn.fc3"}, {"ffn.down", "nffn.fc2"}})
+    for (const auto& [ours, theirs] : {std::pair("attention.norm", "mega.timenorm"),
+                                       {"attention.shared_proj", "mega.wz"},
+                                       {"attention.value_proj", "mega.wv"},
+                                       {"attention.gate_proj", "mega.wr"},
+                                       {"attention.candidate_proj", "mega.wh1"},
+                                       {"attention.output_proj", "mega.wh2"},
+                                       {"ffn.norm", "nffn.norm"},
+                                       {"ffn.gate", "nffn.fc1"},
+                                       {"ffn.up", "nffn.fc3"},
+                                       {"ffn.down", "nffn.fc2"}})
       add(fmt::format("{}.{}", ours, kind), fmt::format("{}.{}", theirs, kind));
   }
 }
@@ -53,13 +61,20 @@ void add_head_rules(std::vector<checkpoint::NameRule>& rules, Task task) {
 std::string_view Config::head_class(Task task) const {
   if (causal) return task == Task::causal_lm ? "MegalodonForCausalLM" : "";
   switch (task) {
-    case Task::causal_lm: return "";
-    case Task::masked_lm: return "MegalodonForMaskedLM";
-    case Task::sequence_classification: return "MegalodonForSequenceClassification";
-    case Task::token_classification: return "MegalodonForTokenClassification";
-    case Task::multiple_choice: return "MegalodonForMultipleChoice";
-    case Task::question_answering: return "MegalodonForQuestionAnswering";
-    case Task::embedding: return "MegalodonModel";
+    case Task::causal_lm:
+      return "";
+    case Task::masked_lm:
+      return "MegalodonForMaskedLM";
+    case Task::sequence_classification:
+      return "MegalodonForSequenceClassification";
+    case Task::token_classification:
+      return "MegalodonForTokenClassification";
+    case Task::multiple_choice:
+      return "MegalodonForMultipleChoice";
+    case Task::question_answering:
+      return "MegalodonForQuestionAnswering";
+    case Task::embedding:
+      return "MegalodonModel";
   }
   return "";
 }
@@ -99,9 +114,10 @@ std::vector<std::string> Config::adapt_public_tensors(checkpoint::TensorMap& ten
   require_shape(kFrequencies, kFrequencies, found->second, "[z / 2]", exact.sizes());
   const double difference = (found->second.to(at::kDouble) - exact).abs().max().item<double>();
   if (!(difference <= 2e-6)) {
-    notes.push_back(fmt::format("{} of the file differ from rope_base = {} by up to {:.2g}, as those rounded to bf16 do; exact ones are used. "
-                                "rope_freqs = from_file takes the file's",
-                                kFrequencies, rotary_base(), difference));
+    notes.push_back(
+        fmt::format("{} of the file differ from rope_base = {} by up to {:.2g}, as those rounded to bf16 do; exact ones are used. "
+                    "rope_freqs = from_file takes the file's",
+                    kFrequencies, rotary_base(), difference));
   }
   found->second = exact;
   return notes;
