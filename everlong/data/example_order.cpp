@@ -1,9 +1,7 @@
 #include "everlong/data/example_order.h"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
-#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -12,6 +10,8 @@
 #include "everlong/base/error.h"
 #include "everlong/base/rng.h"
 #include "everlong/data/permutation.h"
+#include "everlong/data/position.h"
+#include "everlong/io/json_number.h"
 
 namespace everlong::data {
 
@@ -72,21 +72,10 @@ std::vector<int64_t> ExampleOrder::next() {
 }
 
 void ExampleOrder::seek(const ExamplePosition& position) {
-  const auto refuse_unless_equal = [](std::string_view name, auto here, auto there) {
-    if (here == there) return;
-    throw StateError({.where = "data",
-                      .expected = fmt::format("a position with {} {}", name, here),
-                      .got = fmt::format("{}", there),
-                      .hint = "the position belongs to a run on other examples or with another configuration"});
-  };
-  refuse_unless_equal("seed", position_.seed, position.seed);
-  refuse_unless_equal("batch_size", position_.batch_size, position.batch_size);
-  refuse_unless_equal("num_examples", position_.num_examples, position.num_examples);
-  if (position.epoch < 0 || position.batch < 0 || position.batch >= batches_per_epoch_) {
-    throw StateError({.where = "data",
-                      .expected = fmt::format("a position with epoch >= 0 and batch in [0, {})", batches_per_epoch_),
-                      .got = fmt::format("epoch {}, batch {}", position.epoch, position.batch)});
-  }
+  require_same("seed", position_.seed, position.seed, "examples");
+  require_same("batch_size", position_.batch_size, position.batch_size, "examples");
+  require_same("num_examples", position_.num_examples, position.num_examples, "examples");
+  require_inside_epoch(position.epoch, position.batch, batches_per_epoch_);
   const bool same_epoch = position.epoch == position_.epoch;
   position_ = position;
   if (!same_epoch) begin_epoch();
@@ -101,15 +90,7 @@ io::Json to_json(const ExamplePosition& position) {
 }
 
 ExamplePosition example_position_from_json(const io::Json& value, std::string_view file_name) {
-  const auto read = [&](const char* key, auto& number) {
-    using Number = std::remove_reference_t<decltype(number)>;
-    const auto found = value.find(key);
-    if (found == value.end() || !found->is_number_integer() || (!found->is_number_unsigned() && found->template get<int64_t>() < 0) ||
-        found->template get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<Number>::max())) {
-      throw FormatError({.file = std::string(file_name), .field = key}, "an integer >= 0", found == value.end() ? "nothing" : found->dump());
-    }
-    number = found->template get<Number>();
-  };
+  const auto read = [&](const char* key, auto& number) { io::read_whole_number(value, key, file_name, number); };
   ExamplePosition position;
   read("seed", position.seed);
   read("epoch", position.epoch);

@@ -18,8 +18,12 @@ bool is_jsonl(const std::filesystem::path& path) {
 
 void append_texts(const std::filesystem::path& path, std::vector<std::string>& texts) {
   const auto extension = path.extension();
+  const std::string where = path.string();
   require(extension != ".bin" && extension != ".idx", [&] {
-    return Complaint{.where = path.string(), .expected = "text to learn a tokenizer from", .got = "packed tokens", .hint = "set data.tokenizer to the one that packed them"};
+    return Complaint{.where = where,
+                     .expected = "text to learn a tokenizer from",
+                     .got = "packed tokens",
+                     .hint = "set data.tokenizer to the one that packed them"};
   });
   if (!is_jsonl(path)) {
     texts.push_back(io::read_document(path));

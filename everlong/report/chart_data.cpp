@@ -59,6 +59,20 @@ std::string evaluation(const EvaluatedFile& file, const Detail& detail) {
                      json_list(kept, [&](size_t i) { return json_number(file.points[i]->bits_per_byte); }));
 }
 
+std::string steps_of(const ScoreLine& line, const std::vector<size_t>& kept) {
+  return json_list(kept, [&](size_t i) { return fmt::format("{}", line.points[i]->step); });
+}
+
+// `nulls`: names of the values that the line does not have, and `key` the name of those that it has.
+std::string scores(const ScoreLine& line, const std::string& label, std::string_view key, std::string_view nulls, const Detail& detail) {
+  std::vector<double> values;
+  for (const TaskScore* point : line.points) values.push_back(point->value);
+  const std::vector<size_t> kept = thin(values, detail.buckets);
+  std::string out = fmt::format(R"({{"label":{},"x":{},"{}":{})", json_string(label), steps_of(line, kept), key, numbers_of(values, kept, 5));
+  if (!nulls.empty()) out += fmt::format(R"(,"{}":{})", nulls, json_list(kept, [](size_t) { return std::string("null"); }));
+  return out + '}';
+}
+
 // The last evaluation that says how the loss goes along the document; none if no one does.
 const Evaluation* last_along_document(const EvaluatedFile& file) {
   for (size_t i = file.points.size(); i-- > 0;)
@@ -84,7 +98,14 @@ std::string run_data(const Run& run, const std::string& name, const Detail& deta
                      series(run, &TrainPoint::bits_per_byte, true, detail), series(run, &TrainPoint::learning_rate, false, detail),
                      series(run, &TrainPoint::grad_norm, true, detail), series(run, &TrainPoint::tokens_per_s, true, detail),
                      series(run, &TrainPoint::resident_mb, false, detail));
-  out += fmt::format(R"(,"evals":{})", json_list(files, [&](const EvaluatedFile& file) { return evaluation(file, detail); }));
+  std::vector<std::string> evaluations, of_tasks;
+  for (const EvaluatedFile& file : files) evaluations.push_back(evaluation(file, detail));
+  for (const ScoreLine& line : score_lines(run, detail.max_lists)) {
+    if (line.name == "loss") evaluations.push_back(scores(line, shorten(line.file, 100), "nats", "bits", detail));
+    if (line.name != "loss" && line.name != "perplexity") of_tasks.push_back(scores(line, line.label(), "y", "", detail));
+  }
+  const auto as_it_is = [](const std::string& text) { return text; };
+  out += fmt::format(R"(,"evals":{},"scores":{})", json_list(evaluations, as_it_is), json_list(of_tasks, as_it_is));
   std::erase_if(files, [](const EvaluatedFile& file) { return last_along_document(file) == nullptr; });
   return out + fmt::format(R"(,"positions":{}}})", json_list(files, [&](const EvaluatedFile& file) { return positions(file, detail); }));
 }
@@ -94,6 +115,22 @@ std::string run_data(const Run& run, const std::string& name, const Detail& deta
 std::string EvaluatedFile::label() const {
   if (file.empty() || context.empty()) return shorten(file + context, 200);
   return shorten(file, 100) + ", " + shorten(context, 100);
+}
+
+std::string ScoreLine::label() const { return file.empty() ? shorten(name, 100) : shorten(file, 100) + ", " + shorten(name, 100); }
+
+std::vector<ScoreLine> score_lines(const Run& run, size_t max_lines) {
+  std::map<std::pair<std::string, std::string>, ScoreLine> by_name;
+  for (const TaskScore& score : run.scores) {
+    ScoreLine& line = by_name[{score.file, score.name}];
+    line.file = score.file;
+    line.name = score.name;
+    line.points.push_back(&score);
+  }
+  std::vector<ScoreLine> lines;
+  for (auto& entry : by_name)
+    if (lines.size() < max_lines) lines.push_back(std::move(entry.second));
+  return lines;
 }
 
 std::vector<EvaluatedFile> evaluated_files(const Run& run, size_t max_files) {

@@ -30,6 +30,20 @@ struct EvaluatedFile {
 /// The run's evaluations by file and context, in the order of names; at most `max_files`.
 [[nodiscard]] std::vector<EvaluatedFile> evaluated_files(const Run& run, size_t max_files);
 
+/// One score on one file over the steps.
+struct ScoreLine {
+  std::string file;
+  std::string name;
+  std::vector<const TaskScore*> points;  ///< in the order of steps, never empty
+
+  [[nodiscard]] double last() const { return points.back()->value; }
+  /// "dev.tsv, accuracy"
+  [[nodiscard]] std::string label() const;
+};
+
+/// The run's scores by file and name, in the order of names; at most `max_lines`.
+[[nodiscard]] std::vector<ScoreLine> score_lines(const Run& run, size_t max_lines);
+
 /// One value of all points: column(run.train, &TrainPoint::loss).
 template <class Point>
 [[nodiscard]] std::vector<double> column(const std::vector<Point>& points, double Point::*member) {
@@ -39,7 +53,8 @@ template <class Point>
   return values;
 }
 
-/// JSON for the script element: {"runs":[{"name", "clock", "series":{...}, "evals":[...], "positions":[...]}]}.
+/// JSON for the script element: {"runs":[{"name", "clock", "series":{...}, "evals":[...], "scores":[...], "positions":[...]}]}.
+/// Losses of tasks stand among "evals", in nats; a perplexity says no more than its loss and is left out.
 /// Shapes   series.<key> = {"x":[steps], "y":[values], "s":[smoothed values]}; clock = {"x":[steps], "y":[tokens]}
 [[nodiscard]] std::string chart_data(std::span<const Run> runs, const std::vector<std::string>& names, const Detail& detail);
 

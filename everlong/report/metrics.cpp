@@ -49,6 +49,14 @@ class Line {
     return found->get<std::string>();
   }
 
+  /// Every number but those that say where and of how many examples it is.
+  [[nodiscard]] std::vector<std::pair<std::string, double>> scores() const {
+    std::vector<std::pair<std::string, double>> scores;
+    for (const auto& [key, value] : object_.items())
+      if (value.is_number() && key != "step" && key != "examples") scores.emplace_back(key, value.get<double>());
+    return scores;
+  }
+
   [[nodiscard]] int64_t step() const {
     const std::optional<int64_t> step = step_named("step");
     if (!step) throw FormatError({file_, number_, "step"}, fmt::format("a step on line {}", number_), "none");
@@ -90,6 +98,7 @@ class Line {
 struct Collected {
   std::map<int64_t, TrainPoint> train;
   std::map<std::tuple<int64_t, std::string, std::string>, Evaluation> evaluations;
+  std::map<std::tuple<int64_t, std::string, std::string>, TaskScore> scores;
   std::map<std::pair<int64_t, std::string>, Sample> samples;
   std::vector<Reference> references;
   std::map<std::pair<std::string, std::string>, size_t> reference_places;
@@ -100,6 +109,7 @@ struct Collected {
     const auto is_later = [first](const auto& entry) { return entry.second.step >= first; };
     std::erase_if(train, is_later);
     std::erase_if(evaluations, is_later);
+    std::erase_if(scores, is_later);
     std::erase_if(samples, is_later);
   }
 };
@@ -134,6 +144,10 @@ void add_line(const Line& line, Collected& all) {
                        line.by_position()};
     auto key = std::make_tuple(eval.step, eval.file, eval.context);
     all.evaluations[std::move(key)] = std::move(eval);
+  } else if (kind == "task-eval") {
+    const int64_t step = line.step();
+    const std::string file = line.text("file");
+    for (const auto& [name, value] : line.scores()) all.scores[{step, file, name}] = {step, file, name, value};
   } else if (kind == "sample") {
     Sample sample = {line.step(), line.text("prompt"), line.text("text")};
     auto key = std::make_pair(sample.step, sample.prompt);
@@ -201,6 +215,7 @@ void read_metrics(std::string_view text, const std::string& file, Run& run) {
   }
   for (auto& entry : all.train) run.train.push_back(entry.second);
   for (auto& entry : all.evaluations) run.evaluations.push_back(std::move(entry.second));
+  for (auto& entry : all.scores) run.scores.push_back(std::move(entry.second));
   for (auto& entry : all.samples) run.samples.push_back(std::move(entry.second));
   run.references = std::move(all.references);
   run.notes = std::move(all.notes);

@@ -28,6 +28,8 @@ constexpr Chart kCharts[] = {
      "that falls while evaluation rises is overfitting.",
      true},
     {"evaluation", "Evaluation", "Loss on whole held-out files. Runs are to be compared here, not by their training loss."},
+    {"scores", "Scores of the task",
+     "What the task is known by (accuracy, F1, correlation, ...) on whole labelled files. The best step is where to stop."},
     {"position", "Loss by position in the document",
      "Mean loss of the tokens at each distance from the document's start, at the last evaluation. A line that keeps falling to the right uses its "
      "long context; one that is flat beyond some position has forgotten what lies further back."},
@@ -93,7 +95,7 @@ std::string page(const PageInput& input, const ReportOptions& options) {
       "\xE2\x88\x92, Esc.</p></header>\n",
       escape_html(options.title), input.runs.size() == 1 ? "One run" : fmt::format("{} runs", input.runs.size()));
   out += controls(input.names) + "<main>\n" + summary_section(input) + notes_section(input) + charts();
-  out += bars_section(input) + samples_section(input) + differences_section(input) + settings_section(input);
+  out += scores_section(input) + bars_section(input) + samples_section(input) + differences_section(input) + settings_section(input);
   out += "</main>\n<footer>Drawn by everlong with uPlot.</footer>\n<noscript>The charts need JavaScript; tables and texts do not.</noscript>\n";
   out += fmt::format("<script type=\"application/json\" id=\"data\">{}</script>\n", chart_data(input.runs, input.names, input.detail));
   out += fmt::format("<!-- uPlot:\n{}\n-->\n<script>{}</script>\n<script>\n{}</script>\n</body>\n</html>\n", embedded::kUplotLicense,

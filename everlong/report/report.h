@@ -44,6 +44,14 @@ struct Evaluation {
   std::vector<PositionLoss> by_position;
 };
 
+/// One score of a "task-eval" line of metrics.jsonl: how well a task was done on a labelled file.
+struct TaskScore {
+  int64_t step = 0;
+  std::string file;
+  std::string name;  ///< "accuracy", "loss" (nats a decision), ...
+  double value = kMissing;
+};
+
 /// One "sample" line of metrics.jsonl.
 struct Sample {
   int64_t step = 0;
@@ -58,14 +66,15 @@ struct Reference {
   double bits_per_byte = kMissing;
 };
 
-/// All that a report says of one run. Lists are in the order of steps, each step (of a file, of a prompt) once: the last one written. Where the run
-/// went back to an earlier step (it was killed and resumed), nothing of the steps that it made again is left but what was written then.
+/// All that a report says of one run. Lists are in the order of steps, each step (of a file, of its scores, of a prompt) once: the last one written.
+/// Where the run went back to an earlier step (it was killed and resumed), nothing of the steps that it made again is left but what was written then.
 struct Run {
   std::string name;                                           ///< last component of the directory's path
   std::string config_text;                                    ///< config.toml as it is
   std::vector<std::pair<std::string, std::string>> settings;  ///< its `key = value` lines, keys dotted by section
   std::vector<TrainPoint> train;
   std::vector<Evaluation> evaluations;
+  std::vector<TaskScore> scores;
   std::vector<Sample> samples;
   std::vector<Reference> references;
   std::vector<std::string> notes;  ///< from the run, then what reading it came upon

@@ -98,6 +98,20 @@ std::string bars_section(const PageInput& input) {
   return out + "</section>\n";
 }
 
+std::string scores_section(const PageInput& input) {
+  std::string rows;
+  for (size_t i = 0; i < input.runs.size(); ++i) {
+    for (const ScoreLine& line : score_lines(input.runs[i], input.detail.max_lists))
+      rows += fmt::format("<tr><th scope=\"row\">{}{}</th><td>{}</td><td>{}</td><td>{}</td><td>{:.4g}</td></tr>\n", swatch(i),
+                          name_html(input.names[i]), name_html(line.file), name_html(line.name), line.points.back()->step, line.last());
+  }
+  if (rows.empty()) return {};
+  return heading("task-scores", "Scores", "How well each run did its task at its last evaluation. The loss is in nats a decision.") +
+         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of scores\"><table>\n<thead><tr><th scope=\"col\">run</th>"
+         "<th scope=\"col\">file</th><th scope=\"col\">score</th><th scope=\"col\">step</th><th scope=\"col\">value</th></tr></thead>\n<tbody>\n" +
+         rows + "</tbody></table></div></section>\n";
+}
+
 std::string samples_section(const PageInput& input) {
   std::string out = heading("samples", "Samples", "What each run last wrote after each prompt (the prompt in bold).");
   bool any = false;

@@ -23,6 +23,9 @@ struct PageInput {
 /// The settings in which the runs differ; empty for one run.
 [[nodiscard]] std::string differences_section(const PageInput& input);
 
+/// The last scores of each run on each labelled file; empty if no run has any.
+[[nodiscard]] std::string scores_section(const PageInput& input);
+
 /// Bars of bits per byte, one group an evaluated file, the best first.
 [[nodiscard]] std::string bars_section(const PageInput& input);
 

@@ -18,11 +18,20 @@ namespace everlong {
 namespace {
 
 constexpr size_t kPage = size_t{2} << 20;
+constexpr size_t kLeast = size_t{128} << 10;  // where the C library begins to map and unmap, too
+constexpr size_t kSmallUnit = size_t{64} << 10;
 
-size_t round_up(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+size_t round_up(size_t bytes) {
+  const size_t unit = bytes < kPage ? kSmallUnit : kPage;
+  return (bytes + unit - 1) / unit * unit;
+}
 
-/// Maps `bytes` (a multiple of the large page) aligned to a large page. Null where the system has no more.
+/// Maps `bytes` (of round_up), aligned to a large page if it holds one. Null where the system has no more.
 void* map_block(size_t bytes) {
+  if (bytes < kPage) {
+    void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return block == MAP_FAILED ? nullptr : block;
+  }
   void* raw = mmap(nullptr, bytes + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED) return nullptr;
   const auto begin = reinterpret_cast<uintptr_t>(raw), aligned = (begin + kPage - 1) / kPage * kPage;
@@ -54,6 +63,7 @@ class Blocks {
         block = map_block(bytes);
       }
       if (block == nullptr) return nullptr;
+      ++mapped_blocks_;
     }
     live_.emplace(block, size);
     live_bytes_ += size;
@@ -72,13 +82,13 @@ class Blocks {
     oldest_.push_back({block, size});
     by_size_.emplace(size, std::prev(oldest_.end()));
     cached_bytes_ += size;
-    while (cached_bytes_ > peak_live_bytes_ / 2 && oldest_.size() > 1) release_oldest();
+    while (live_bytes_ + cached_bytes_ > peak_live_bytes_ + peak_live_bytes_ / 4 && oldest_.size() > 1) release_oldest();
     return true;
   }
 
   CachedMemory memory() {
     const std::lock_guard lock(mutex_);
-    return {static_cast<int64_t>(live_bytes_), static_cast<int64_t>(cached_bytes_), static_cast<int64_t>(peak_live_bytes_)};
+    return {static_cast<int64_t>(live_bytes_), static_cast<int64_t>(cached_bytes_), static_cast<int64_t>(peak_live_bytes_), mapped_blocks_};
   }
 
  private:
@@ -107,6 +117,7 @@ class Blocks {
   std::list<Kept> oldest_;
   BySize by_size_;
   size_t live_bytes_ = 0, cached_bytes_ = 0, peak_live_bytes_ = 0;
+  int64_t mapped_blocks_ = 0;
 };
 
 Blocks& blocks() {
@@ -121,7 +132,7 @@ void free_any(void* data) {
 class CachingAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
-    void* data = bytes >= kPage ? blocks().take(bytes) : c10::alloc_cpu(bytes);
+    void* data = bytes >= kLeast ? blocks().take(bytes) : c10::alloc_cpu(bytes);
     if (data == nullptr && bytes > 0) throw std::bad_alloc();
     return {data, data, &free_any, c10::Device(c10::DeviceType::CPU)};
   }

@@ -5,17 +5,18 @@
 
 namespace everlong {
 
-/// Bytes of large tensors: in use, and kept for reuse.
+/// Bytes of large tensors: in use, and kept for reuse; and how many blocks were asked of the system.
 struct CachedMemory {
   int64_t live_bytes = 0;
   int64_t cached_bytes = 0;
   int64_t peak_live_bytes = 0;
+  int64_t mapped_blocks = 0;  ///< since the process began
 };
 
-/// Makes this process serve CPU tensors of 2 MiB and more from blocks on large pages that are kept when a tensor is freed, best fit first.
-/// Fresh pages cost as much as computing what is written to them, and the C library's heap grows with every new order of sizes; this does
-/// neither: what is kept and not in use never exceeds half the largest amount in use. Smaller tensors stay with libtorch's own allocator.
-/// Call it before the first large tensor; it lasts for the process and may be called again.
+/// Makes this process serve CPU tensors of 128 KiB and more from blocks that are kept when a tensor is freed, best fit first; from 2 MiB on they lie
+/// on large pages. Fresh pages cost as much as computing what is written to them, and the C library's heap grows with every new order of sizes;
+/// this does neither: blocks in use and kept together never exceed the largest amount in use by more than a quarter. Smaller tensors stay with
+/// libtorch's own allocator. Call it before the first large tensor; it lasts for the process and may be called again.
 void use_caching_allocator();
 
 [[nodiscard]] CachedMemory cached_memory();

@@ -22,7 +22,8 @@ CausalObjective::CausalObjective(TrainConfig& config, const RunDirectory& direct
   tokenizer_ = prepare_tokenizer(config, directory);
   settle_vocabulary(*tokenizer_, config);
   const auto corpus = prepare_corpus(config, *tokenizer_);
-  bytes_per_token_ = static_cast<double>(corpus->total_bytes().value_or(corpus->num_tokens())) / static_cast<double>(std::max<int64_t>(1, corpus->num_tokens()));
+  bytes_per_token_ =
+      static_cast<double>(corpus->total_bytes().value_or(corpus->num_tokens())) / static_cast<double>(std::max<int64_t>(1, corpus->num_tokens()));
   source_ = prepare_batches(config, corpus, *tokenizer_);
 
   at::manual_seed(static_cast<uint64_t>(config.train.seed));
@@ -35,16 +36,20 @@ CausalObjective::CausalObjective(TrainConfig& config, const RunDirectory& direct
 
 Objective::BatchLoss CausalObjective::next_loss() {
   const data::Batch batch = source_->next();
+  const at::Device device = lm_->model().embedding_weight().device();
   state_.detach_();
   state_.restart_(batch.restart);
-  auto loss = lm_->loss({.tokens = batch.tokens, .document_ids = batch.document_ids}, batch.targets, carries_ ? std::move(state_) : nn::State());
+  auto loss = lm_->loss({.tokens = batch.tokens.to(device), .document_ids = batch.document_ids}, batch.targets.to(device),
+                        carries_ ? std::move(state_) : nn::State());
   if (carries_) state_ = std::move(loss.state);
   return {.mean = loss.mean, .count = loss.count};
 }
 
 io::Json CausalObjective::position() const { return data::to_json(source_->position()); }
 
-void CausalObjective::seek(const io::Json& position, std::string_view file_name) { source_->seek(data::batch_position_from_json(position, file_name)); }
+void CausalObjective::seek(const io::Json& position, std::string_view file_name) {
+  source_->seek(data::batch_position_from_json(position, file_name));
+}
 
 void CausalObjective::save_state(checkpoint::TensorMap& into) const {
   const auto& slots = lm_->model().state_layout().slots();
@@ -55,11 +60,13 @@ void CausalObjective::save_state(checkpoint::TensorMap& into) const {
 void CausalObjective::load_state(const checkpoint::TensorMap& from, const std::string& file_name) {
   const auto tensor = [&](const std::string& name) {
     const auto found = from.find(name);
-    if (found == from.end()) throw FormatError({.file = file_name, .field = name}, "a tensor", "none", "the checkpoint belongs to another configuration");
+    if (found == from.end())
+      throw FormatError({.file = file_name, .field = name}, "a tensor", "none", "the checkpoint belongs to another configuration");
     return found->second;
   };
+  const at::Device device = lm_->model().embedding_weight().device();
   std::vector<at::Tensor> slots;
-  for (const nn::SlotSpec& slot : lm_->model().state_layout().slots()) slots.push_back(tensor(slot_name(slot)));
+  for (const nn::SlotSpec& slot : lm_->model().state_layout().slots()) slots.push_back(tensor(slot_name(slot)).to(device));
   state_ = lm_->model().state_layout().assemble(std::move(slots), tensor("state.position"));
 }
 

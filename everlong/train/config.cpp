@@ -56,6 +56,7 @@ Fields run_fields(RunConfig& run) {
       .add("steps", run.steps, "optimizer steps", {.min = 1})
       .add("seed", run.seed, "of initialisation, data order and dropout", {.min = 0})
       .add("dtype", run.dtype, "of activations and matrix products: f32, bf16 or f64; parameters stay fp32")
+      .add("device", run.device, "where to compute: auto, cpu or cuda")
       .add("accumulate", run.accumulate, "batches a step", {.min = 1})
       .add("activation_checkpointing", run.activation_checkpointing, "recompute each layer in the backward pass to save memory")
       .add("average_decay", run.average_decay, "moving average of the weights, used for evaluation and saved as the model; 0 = off",
@@ -124,6 +125,8 @@ void TrainConfig::validate() const {
   require(!data.train.empty(), [] { return Complaint{.where = "data.train", .expected = "at least one file", .got = "none"}; });
   require(train.dtype == "f32" || train.dtype == "bf16" || train.dtype == "f64",
           [&] { return Complaint{.where = "train.dtype", .expected = "f32, bf16 or f64", .got = train.dtype}; });
+  require(train.device == "auto" || train.device == "cpu" || train.device == "cuda",
+          [&] { return Complaint{.where = "train.device", .expected = "auto, cpu or cuda", .got = train.device}; });
   require(init.empty() || preset.empty(), [] { return Complaint{.where = "model.preset", .expected = "none with model.init", .got = "both"}; });
   model->validate();
 }

@@ -68,6 +68,7 @@ struct RunConfig {
   int64_t steps = 1000;
   int64_t seed = 1;
   std::string dtype = "bf16";
+  std::string device = "auto";
   int64_t accumulate = 1;
   bool activation_checkpointing = false;
   double average_decay = 0.0;

@@ -33,6 +33,7 @@ std::unique_ptr<Objective> make_objective(TrainConfig& config, const RunDirector
 void prepare_model(models::TaskHead& model, const RunConfig& run) {
   const at::ScalarType dtype = resolve_dtype(run.dtype);
   if (dtype == at::kDouble) model.to(at::kDouble);
+  model.to(resolve_device(run.device));
   model.model().set_compute_dtype(dtype);
   model.model().set_activation_checkpointing(run.activation_checkpointing);
 }

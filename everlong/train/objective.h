@@ -71,7 +71,8 @@ class Objective {
 /// Errors   IoError, FormatError; InvalidArgument; Unsupported
 [[nodiscard]] std::unique_ptr<Objective> make_objective(TrainConfig& config, const RunDirectory& directory, bool load_initial, const Message& message);
 
-/// Sets the dtypes and the checkpointing that a run asks for.
+/// Moves the model to the device and sets the dtypes and the checkpointing that a run asks for.
+/// Errors   Unsupported for a device that is not here
 void prepare_model(models::TaskHead& model, const RunConfig& run);
 
 /// Copies the weights of a model on disk: all that fit a head of the same task and labels, else those below the head. Notes go to `message`.

@@ -5,9 +5,12 @@
 #include <gtest/gtest.h>
 
 #include "everlong/base/error.h"
+#include "tests/support/message.h"
 
 namespace everlong {
 namespace {
+
+using testing::message_of;
 
 enum class Color { red, green };
 constexpr std::array<std::pair<std::string_view, Color>, 2> kColors{{{"red", Color::red}, {"green", Color::green}}};
@@ -30,15 +33,6 @@ struct Sample {
   }
 };
 
-std::string message_of(const auto& action) {
-  try {
-    action();
-  } catch (const InvalidArgument& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
 TEST(Config, EveryKindOfFieldTakesWhatAPersonTypes) {
   Sample sample;
   const auto fields = sample.fields();
@@ -60,17 +54,18 @@ TEST(Config, EveryKindOfFieldTakesWhatAPersonTypes) {
 TEST(Config, ARefusedValueChangesNothingAndNamesKeyTypeAndValue) {
   Sample sample;
   const auto fields = sample.fields();
-  EXPECT_EQ(message_of([&] { fields.set("count", int64_t{0}); }), "[count] expected integer >= 1, got 0.");
-  EXPECT_EQ(message_of([&] { fields.set("rate", 1.5); }), "[rate] expected number in [0, 1], got 1.5.");
-  EXPECT_EQ(message_of([&] { fields.set("color", std::string("blue")); }), "[color] expected one of red, green, got blue.");
-  EXPECT_EQ(message_of([&] { fields.set("count", std::string("many")); }), "[count] expected integer >= 1, got many.");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { fields.set("count", int64_t{0}); }), "[count] expected integer >= 1, got 0.");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { fields.set("rate", 1.5); }), "[rate] expected number in [0, 1], got 1.5.");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { fields.set("color", std::string("blue")); }), "[color] expected one of red, green, got blue.");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { fields.set("count", std::string("many")); }), "[count] expected integer >= 1, got many.");
   EXPECT_EQ(sample.count, 3);
   EXPECT_EQ(sample.rate, 0.5);
 }
 
 TEST(Config, AnUnknownKeyIsAnsweredWithTheNearestOne) {
   Sample sample;
-  EXPECT_EQ(message_of([&] { sample.fields().set("coutn", int64_t{2}); }), "[config] expected a known key, got coutn. Hint: did you mean count?");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { sample.fields().set("coutn", int64_t{2}); }),
+            "[config] expected a known key, got coutn. Hint: did you mean count?");
 }
 
 TEST(Config, ASectionKeepsItsPrefixInKeysAndMessages) {
@@ -79,7 +74,7 @@ TEST(Config, ASectionKeepsItsPrefixInKeysAndMessages) {
   outer.section("inner", sample.fields());
   outer.set("inner.count", int64_t{5});
   EXPECT_EQ(sample.count, 5);
-  EXPECT_EQ(message_of([&] { outer.set("inner.count", int64_t{-5}); }), "[inner.count] expected integer >= 1, got -5.");
+  EXPECT_EQ(message_of<InvalidArgument>([&] { outer.set("inner.count", int64_t{-5}); }), "[inner.count] expected integer >= 1, got -5.");
 }
 
 TEST(Config, CanonicalTextChangesWithAnyField) {

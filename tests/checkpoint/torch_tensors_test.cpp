@@ -28,10 +28,10 @@ void expect_equal(const TensorMap& left, const TensorMap& right) {
 }
 
 TEST(TorchTensors, ACheckpointOfTransformersLoadsLikeItsSafetensorsTwin) {
-  const TensorFile loaded = load_weights(sample("mlm_pickle_bin"));
-  EXPECT_EQ(loaded.path, sample("mlm_pickle_bin/pytorch_model.bin"));
+  const TensorFile loaded = load_weights(source_path("tests/golden/mega/mlm_pickle_bin"));
+  EXPECT_EQ(loaded.path, source_path("tests/golden/mega/mlm_pickle_bin/pytorch_model.bin"));
   EXPECT_TRUE(loaded.skipped.empty());
-  expect_equal(loaded.tensors, load_tensors(sample("mlm_pickle_bin/twin.safetensors")).tensors);
+  expect_equal(loaded.tensors, load_tensors(sample("mlm_pickle_bin.safetensors")).tensors);
   EXPECT_EQ(loaded.tensors.at("mlm_head.weight").const_data_ptr(), loaded.tensors.at("mega.embedding_layer.word_embeddings.weight").const_data_ptr());
 }
 

@@ -15,6 +15,8 @@
 namespace everlong::data {
 namespace {
 
+using testing::message_of;
+
 bool equal(const Batch& a, const Batch& b) {
   return at::equal(a.tokens, b.tokens) && at::equal(a.targets, b.targets) && at::equal(a.restart, b.restart) && a.num_targets == b.num_targets &&
          a.document_ids.has_value() == b.document_ids.has_value() && (!a.document_ids || at::equal(*a.document_ids, *b.document_ids));

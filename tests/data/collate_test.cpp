@@ -8,6 +8,8 @@
 namespace everlong::data {
 namespace {
 
+using testing::message_of;
+
 using Values = std::vector<int64_t>;
 
 EncodedExample example(std::vector<std::vector<int32_t>> rows, std::vector<int64_t> targets = {}) {

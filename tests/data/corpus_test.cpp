@@ -7,6 +7,8 @@
 namespace everlong::data {
 namespace {
 
+using testing::message_of;
+
 using Values = std::vector<int64_t>;
 
 TEST(Corpus, KeepsDocumentsInOrderEmptyOnesToo) {

@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/data/message.h"
 #include "tests/support/files.h"
+#include "tests/support/message.h"
 
 namespace everlong::data {
 namespace {
+
+using testing::message_of;
 
 using Ids = std::vector<int32_t>;
 using Targets = std::vector<int64_t>;

@@ -11,6 +11,8 @@
 namespace everlong::data {
 namespace {
 
+using testing::message_of;
+
 using Values = std::vector<int64_t>;
 constexpr int64_t kNone = kNoTarget;
 

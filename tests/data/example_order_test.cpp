@@ -7,10 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include "everlong/base/rng.h"
-#include "tests/data/message.h"
+#include "tests/support/message.h"
 
 namespace everlong::data {
 namespace {
+
+using testing::message_of;
 
 std::vector<int64_t> random_lens(int64_t count) {
   CounterRng rng(1, 2);

@@ -2,8 +2,8 @@
 
     python tests/data/make_torch_files.py
 
-expected.json says what the sound files hold: values as JSON, tensors as {"dtype", "shape", "values"}. mlm_pickle_bin/pytorch_model.bin is not made
-here: transformers 4.40.2 wrote it; the twin beside it is.
+expected.json says what the sound files hold: values as JSON, tensors as {"dtype", "shape", "values"}. mlm_pickle_bin.safetensors is
+the twin of the golden case of that name, whose pytorch_model.bin transformers 4.40.2 wrote.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import zipfile
 import torch
 
 HERE = pathlib.Path(__file__).resolve().parent / "torch_files"
+GOLDEN = HERE.parent.parent / "golden/mega"
 DTYPES = {
     "f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "i64": torch.int64, "i32": torch.int32,
     "i16": torch.int16, "i8": torch.int8, "u8": torch.uint8, "bool": torch.bool, "u16": torch.uint16, "u32": torch.uint32, "u64": torch.uint64,
@@ -95,9 +96,9 @@ def hostile():
     yield "expanded.pt", {"x": torch.zeros(1).expand(1000)}, {}
 
 
-def write_twin(folder):
-    """The tensors of pytorch_model.bin, as PyTorch reads them, in a safetensors file."""
-    tensors = torch.load(folder / "pytorch_model.bin", weights_only=True)
+def write_twin(source, twin):
+    """The tensors of a file, as PyTorch reads them, in a safetensors file."""
+    tensors = torch.load(source, weights_only=True)
     header, data = {}, b""
     for name, tensor in tensors.items():
         assert tensor.dtype == torch.float32
@@ -105,7 +106,7 @@ def write_twin(folder):
         header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(raw)]}
         data += raw
     text = json.dumps(header).encode()
-    (folder / "twin.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+    twin.write_bytes(len(text).to_bytes(8, "little") + text + data)
 
 
 def main():
@@ -128,7 +129,7 @@ def main():
     repacked(plain, HERE / "no_storage.pt", data_0=None)
     repacked(plain, HERE / "short_storage.pt", data_0=bytes(39))
     repacked(plain, HERE / "torchscript.pt", more=["constants.pkl"])
-    write_twin(HERE / "mlm_pickle_bin")
+    write_twin(GOLDEN / "mlm_pickle_bin/pytorch_model.bin", HERE / "mlm_pickle_bin.safetensors")
     (HERE / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
 
 

@@ -8,11 +8,13 @@
 
 #include "everlong/base/rng.h"
 #include "everlong/text/tokenizer.h"
-#include "tests/data/message.h"
 #include "tests/support/files.h"
+#include "tests/support/message.h"
 
 namespace everlong::data {
 namespace {
+
+using testing::message_of;
 
 using Ids = std::vector<int64_t>;
 

@@ -14,6 +14,8 @@
 namespace everlong::data {
 namespace {
 
+using testing::message_of;
+
 using Values = std::vector<int64_t>;
 using Bytes = std::vector<std::byte>;
 

@@ -11,6 +11,8 @@
 namespace everlong::data {
 namespace {
 
+using testing::message_of;
+
 using Path = std::filesystem::path;
 
 /// A folder with a copy of the Megatron sample: documents of 3, 1, 0 and 5 tokens of two bytes.

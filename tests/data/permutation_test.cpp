@@ -10,6 +10,8 @@
 namespace everlong::data {
 namespace {
 
+using testing::message_of;
+
 TEST(Permutation, EveryNumberComesOnce) {
   for (int64_t size : {1, 2, 3, 4, 5, 16, 17, 63, 64, 65, 1000, 4097}) {
     const Permutation permutation(size, 7);

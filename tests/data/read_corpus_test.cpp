@@ -16,6 +16,8 @@
 namespace everlong::data {
 namespace {
 
+using testing::message_of;
+
 using Path = std::filesystem::path;
 using Values = std::vector<int64_t>;
 

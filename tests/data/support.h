@@ -9,7 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "everlong/data/corpus.h"
-#include "tests/data/message.h"
+#include "tests/support/message.h"
 
 namespace everlong::data {
 

@@ -68,7 +68,8 @@ TEST(ReadTextFile, ReadsUpToTheLimitAndRefusesOneByteMore) {
   const std::string text(200'000, 'x');
   write_text(folder / "a", text);
   EXPECT_EQ(read_text_file(folder / "a", 200'000), text);
-  EXPECT_EQ(message_of([&] { (void)read_text_file(folder / "a", 199'999); }, folder.path()), "[/a] expected at most 199999 bytes, got more.");
+  EXPECT_EQ(message_of<FormatError>([&] { (void)read_text_file(folder / "a", 199'999); }, folder.path()),
+            "[/a] expected at most 199999 bytes, got more.");
 }
 
 TEST(AtomicFile, AppearsOnlyAtCommitAndReplacesWhatWasThere) {

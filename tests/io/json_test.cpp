@@ -16,7 +16,7 @@ namespace {
 using testing::TemporaryFolder;
 
 std::string refusal(std::string_view text, const JsonLimits& limits = {}) {
-  return message_of([&] { (void)parse_json(text, "f", limits); });
+  return message_of<FormatError>([&] { (void)parse_json(text, "f", limits); });
 }
 
 TEST(Json, ReadsEveryKindOfValue) {
@@ -140,7 +140,7 @@ TEST(JsonConfig, AValueThatDoesNotFitNamesFileKeyTypeAndValue) {
   EXPECT_EQ(refusal_of(R"({"files": [[1]]})"), "[f, files] expected list of texts, got [[1]].");
   EXPECT_EQ(refusal_of(R"({"count": {"a": 1}})"), "[f, count] expected integer >= 1, got {\"a\":1}.");
   EXPECT_EQ(refusal_of(R"({"count": 18446744073709551615})"), "[f, count] expected integer >= 1, got 18446744073709551615.");
-  EXPECT_EQ(message_of([&] { (void)apply_to(sample, "[1]"); }), "[f] expected a JSON object, got array.");
+  EXPECT_EQ(message_of<FormatError>([&] { (void)apply_to(sample, "[1]"); }), "[f] expected a JSON object, got array.");
 }
 
 TEST(JsonConfig, FieldsAreWrittenFlatOrNestedAndReadBackEqual) {

@@ -29,7 +29,9 @@ TEST(Jsonl, TheFirstKeyOfTheListThatIsThereWins) {
 
 TEST(Jsonl, AByteOrderMarkIsSkippedOnTheFirstLineOnly) {
   EXPECT_EQ(documents_of("\xEF\xBB\xBF{\"text\": \"a\"}"), (Documents{"a"}));
-  EXPECT_TRUE(message_of([] { (void)documents_of("{\"text\": \"a\"}\n\xEF\xBB\xBF{\"text\": \"a\"}"); }).starts_with("[f at 2] expected valid JSON"));
+  EXPECT_TRUE(message_of<FormatError>([] {
+                (void)documents_of("{\"text\": \"a\"}\n\xEF\xBB\xBF{\"text\": \"a\"}");
+              }).starts_with("[f at 2] expected valid JSON"));
 }
 
 TEST(Jsonl, EveryLieIsRefusedWithItsLine) {
@@ -52,7 +54,7 @@ TEST(Jsonl, EveryLieIsRefusedWithItsLine) {
   };
   for (const auto& [line, message] : lies) {
     const std::string text = "{\"text\": \"fine\"}\n" + line + "\n";
-    const std::string got = message_of([&] { (void)documents_of(text); });
+    const std::string got = message_of<FormatError>([&] { (void)documents_of(text); });
     if (message.empty())
       EXPECT_TRUE(got.starts_with("[f at 2] expected valid JSON, got ")) << line.substr(0, 50) << ": " << got;
     else

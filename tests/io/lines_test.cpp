@@ -92,7 +92,7 @@ TEST(LineReader, SeveralMembersAreOneStream) {
 
 TEST(LineReader, ALineBeyondTheLimitIsRefusedWithItsNumber) {
   const auto read = [](std::string_view text) {
-    return message_of([&] {
+    return message_of<FormatError>([&] {
       LineReader reader(bytes_in_memory(text), "f", 5);
       while (reader.next()) {
       }
@@ -120,7 +120,7 @@ class EndlessSource final : public ByteSource {
 TEST(LineReader, AnEndlessLineIsGivenUpAtTheLimit) {
   int64_t served = 0;
   LineReader reader(std::make_unique<EndlessSource>(served), "f", 1'000'000);
-  EXPECT_EQ(message_of([&] { (void)reader.next(); }), "[f at 1] expected at most 1000000 bytes in a line, got more.");
+  EXPECT_EQ(message_of<FormatError>([&] { (void)reader.next(); }), "[f at 1] expected at most 1000000 bytes in a line, got more.");
   EXPECT_LT(served, 1'200'000);
 }
 
@@ -131,7 +131,7 @@ TEST(LineReader, EveryTruncationOfCompressedDataIsRefused) {
     const std::string whole = name == "a.gz" ? gzip(text) : zstd(text);
     for (size_t size = 0; size < whole.size(); ++size) {
       write_text(folder / name, whole.substr(0, size));
-      const std::string message = message_of([&] { (void)read_document(folder / name); }, folder.path());
+      const std::string message = message_of<FormatError>([&] { (void)read_document(folder / name); }, folder.path());
       const std::string kind = name == "a.gz" ? "gzip" : "zstd";
       EXPECT_EQ(message, "[/" + name + " at " + std::to_string(size) + "] expected more " + kind + " data, got the end of the file.");
     }
@@ -145,7 +145,7 @@ TEST(LineReader, CorruptCompressedDataIsRefused) {
     std::string whole = name == "a.gz" ? gzip(text) : zstd(text);
     const auto refusal = [&](const std::string& content) {
       write_text(folder / name, content);
-      return message_of([&] { (void)read_document(folder / name); }, folder.path());
+      return message_of<FormatError>([&] { (void)read_document(folder / name); }, folder.path());
     };
     const std::string valid = name == "a.gz" ? "expected valid gzip data" : "expected valid zstd data";
     EXPECT_NE(refusal("plain text, not compressed").find(valid), std::string::npos);
@@ -161,7 +161,8 @@ TEST(ReadDocument, ADocumentThatUnpacksBeyondTheLimitIsRefused) {
   const TemporaryFolder folder;
   write_text(folder / "a.gz", gzip(std::string(50'000'000, ' ')));
   EXPECT_LT(std::filesystem::file_size(folder / "a.gz"), 100'000U);
-  EXPECT_EQ(message_of([&] { (void)read_document(folder / "a.gz", 1000); }, folder.path()), "[/a.gz] expected at most 1000 bytes, got more.");
+  EXPECT_EQ(message_of<FormatError>([&] { (void)read_document(folder / "a.gz", 1000); }, folder.path()),
+            "[/a.gz] expected at most 1000 bytes, got more.");
 }
 
 TEST(ReadDocument, OutputThatIsLeftWhenTheInputHasEndedIsFetched) {

@@ -20,7 +20,7 @@ void write_shard(const std::filesystem::path& path, const std::vector<std::strin
 
 std::string refusal(const TemporaryFolder& folder, std::string_view index) {
   write_text(folder / "model.safetensors.index.json", index);
-  return message_of([&] { (void)SafetensorsSet::open(folder.path()); }, folder.path());
+  return message_of<FormatError>([&] { (void)SafetensorsSet::open(folder.path()); }, folder.path());
 }
 
 TEST(SafetensorsSet, AFolderAFileAndAnIndexAreOpened) {
@@ -38,7 +38,8 @@ TEST(SafetensorsSet, AFolderAFileAndAnIndexAreOpened) {
   const auto shard = SafetensorsSet::open(folder / "s1.safetensors");
   EXPECT_EQ(shard.find("c"), nullptr);
   EXPECT_NE(shard.find("a"), nullptr);
-  EXPECT_EQ(message_of([&] { (void)shard.bytes("c"); }, folder.path()), "[/s1.safetensors, c] expected a tensor of this name, got none.");
+  EXPECT_EQ(message_of<FormatError>([&] { (void)shard.bytes("c"); }, folder.path()),
+            "[/s1.safetensors, c] expected a tensor of this name, got none.");
   write_shard(folder / "model.safetensors", {"whole"});
   EXPECT_NE(SafetensorsSet::open(folder.path()).find("whole"), nullptr);
 }

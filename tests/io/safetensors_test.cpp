@@ -23,7 +23,7 @@ std::string with_length(uint64_t length, std::string_view rest) {
 std::string file_of(std::string_view header, size_t data_bytes) { return with_length(header.size(), header) + std::string(data_bytes, 'd'); }
 
 std::string refusal(std::string_view file) {
-  return message_of([&] { (void)parse_safetensors(as_bytes(file), "f"); });
+  return message_of<FormatError>([&] { (void)parse_safetensors(as_bytes(file), "f"); });
 }
 
 std::string refusal(std::string_view header, size_t data_bytes) { return refusal(file_of(header, data_bytes)); }
@@ -186,7 +186,8 @@ TEST(Safetensors, WhatIsWrittenIsReadBackInOrderOfElementSizeThenName) {
   }
   EXPECT_EQ(file.tensors()[0].offset % 8, 0);
   EXPECT_EQ(file.metadata(), (std::map<std::string, std::string>{{"format", "pt"}, {"é", "\"\n"}}));
-  EXPECT_EQ(message_of([&] { (void)file.bytes("missing"); }, folder.path()), "[/a.safetensors, missing] expected a tensor of this name, got none.");
+  EXPECT_EQ(message_of<FormatError>([&] { (void)file.bytes("missing"); }, folder.path()),
+            "[/a.safetensors, missing] expected a tensor of this name, got none.");
 }
 
 TEST(Safetensors, EveryTruncationIsRefused) {

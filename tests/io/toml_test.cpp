@@ -99,7 +99,7 @@ TEST(Toml, EveryLieIsRefusedWithLineAndColumn) {
       {"\"a.b\" = 1\n[a]\nb = 2", "[f at 3, column 1] expected each key once, got a.b twice."},
   };
   for (const auto& [text, message] : lies) {
-    const std::string got = message_of([&, &document = text] { (void)parse_toml(document, "f"); });
+    const std::string got = message_of<FormatError>([&, &document = text] { (void)parse_toml(document, "f"); });
     EXPECT_TRUE(got.starts_with("[f at ")) << text << ": " << got;
     if (!message.empty()) {
       EXPECT_EQ(got, message) << text;
@@ -108,7 +108,7 @@ TEST(Toml, EveryLieIsRefusedWithLineAndColumn) {
 }
 
 TEST(Toml, NestingIsBoundedHoweverItIsWritten) {
-  const auto refusal = [](const std::string& text) { return message_of([&] { (void)parse_toml(text, "f"); }); };
+  const auto refusal = [](const std::string& text) { return message_of<FormatError>([&] { (void)parse_toml(text, "f"); }); };
   std::string parts = "a";
   for (int i = 1; i < 16; ++i) parts += ".a";
   EXPECT_NO_THROW((void)parse_toml(parts + " = 1", "f"));

@@ -11,7 +11,7 @@ using namespace std::string_literals;
 
 Unpickled read(const std::string& program) { return unpickle(as_bytes("\x80\x02" + program), 0, "f"); }
 std::string refusal(const std::string& program) {
-  return message_of([&] { (void)read(program); });
+  return message_of<FormatError>([&] { (void)read(program); });
 }
 
 const std::string kStorage = "(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0kX\x03\0\0\0cpuK\x06tQ"s;
@@ -136,8 +136,9 @@ TEST(Unpickle, AKeyTwiceOrOneThatCannotBeAKeyIsRefused) {
 }
 
 TEST(Unpickle, OtherProtocolsAndOpcodesAreRefused) {
-  EXPECT_NE(message_of([] { (void)unpickle(as_bytes("\x80\x01N."), 0, "f"); }).find("expected protocol 2 to 5, got 1"), std::string::npos);
-  EXPECT_NE(message_of([] { (void)unpickle(as_bytes("(dp0\n."), 0, "f"); }).find("expected protocol 2 or newer"), std::string::npos);
+  EXPECT_NE(message_of<FormatError>([] { (void)unpickle(as_bytes("\x80\x01N."), 0, "f"); }).find("expected protocol 2 to 5, got 1"),
+            std::string::npos);
+  EXPECT_NE(message_of<FormatError>([] { (void)unpickle(as_bytes("(dp0\n."), 0, "f"); }).find("expected protocol 2 or newer"), std::string::npos);
   for (const char opcode : "0 1 2 I L S V P F p g i o d l \x82 \x8b \x92 \x97 \x98"s) {
     if (opcode == ' ' || opcode == '\0') continue;
     EXPECT_NE(refusal(std::string(1, opcode) + "N.").find("expected an opcode for plain values and tensors, got 0x"), std::string::npos) << opcode;

@@ -8,6 +8,7 @@
 #include "everlong/report/metrics.h"
 #include "everlong/report/report.h"
 #include "tests/support/files.h"
+#include "tests/support/message.h"
 
 namespace everlong::report {
 namespace {
@@ -27,12 +28,7 @@ class LoadRun : public ::testing::Test {
 
   template <class E = FormatError>
   std::string message(std::string_view metrics) {
-    try {
-      (void)load(metrics);
-    } catch (const E& error) {
-      return error.what();
-    }
-    return "no error";
+    return everlong::testing::message_of<E>([&] { (void)load(metrics); });
   }
 
   everlong::testing::TemporaryFolder folder_;
@@ -197,15 +193,23 @@ TEST_F(LoadRun, NotesLossesThatWereNotFinite) {
   EXPECT_THAT(run.notes, ElementsAre("No finite loss at 2 of 3 logged steps, the first of them 5."));
 }
 
+TEST_F(LoadRun, KeepsTheScoresOfATaskAndForgetsThoseOfStepsMadeAgain) {
+  const report::Run run = load(
+      R"({"kind":"task-eval","step":10,"file":"dev.tsv","task":"sequence-classification","examples":40,"accuracy":0.5,"loss":0.75,"f1":null,"extra":"x"}
+{"kind":"task-eval","step":20,"file":"dev.tsv","task":"sequence-classification","examples":40,"accuracy":0.25}
+{"kind":"note","resumed_step":10,"text":"resumed at step 10"}
+{"kind":"task-eval","step":20,"file":"dev.tsv","task":"sequence-classification","examples":40,"accuracy":1}
+)");
+  std::vector<std::string> scores;
+  for (const TaskScore& score : run.scores) scores.push_back(std::to_string(score.step) + " " + score.file + " " + score.name);
+  EXPECT_THAT(scores, ElementsAre("10 dev.tsv accuracy", "10 dev.tsv loss", "20 dev.tsv accuracy"));
+  EXPECT_EQ(run.scores[1].value, 0.75);
+  EXPECT_EQ(run.scores[2].value, 1);
+  EXPECT_THAT(message("{\"kind\":\"task-eval\",\"accuracy\":1}\n"), HasSubstr("a step on line 1"));
+}
+
 TEST_F(LoadRun, NamesTheMissingDirectoryOrFile) {
-  const auto complaint = [](const std::filesystem::path& path) -> std::string {
-    try {
-      (void)load_run(path);
-    } catch (const IoError& error) {
-      return error.what();
-    }
-    return "no error";
-  };
+  const auto complaint = [](const std::filesystem::path& path) { return everlong::testing::message_of<IoError>([&] { (void)load_run(path); }); };
   EXPECT_THAT(complaint(folder_ / "nowhere"), HasSubstr("nowhere] cannot open run directory"));
   everlong::testing::write_text(folder_ / "file", "");
   EXPECT_THAT(complaint(folder_ / "file"), HasSubstr("file] cannot open run directory"));

@@ -47,7 +47,7 @@ nlohmann::json data_of(const std::string& html) { return nlohmann::json::parse(f
 
 TEST(RenderReport, HasEveryChartAndSectionOnce) {
   const std::vector<Element> elements = read_markup(render(make_run("one", 50)));
-  for (const char* chart : {"loss", "evaluation", "position", "learning-rate", "gradient-norm", "speed", "memory"})
+  for (const char* chart : {"loss", "evaluation", "scores", "position", "learning-rate", "gradient-norm", "speed", "memory"})
     EXPECT_NE(find(elements, std::string("chart-") + chart), nullptr) << chart;
   for (const char* section : {"summary", "bars", "samples", "settings", "data"}) EXPECT_NE(find(elements, section), nullptr) << section;
 }
@@ -122,6 +122,28 @@ TEST(RenderReport, PutsTheLossOfAPositionAtTheMiddleOfItsStretch) {
   EXPECT_EQ(positions[0]["label"], "persuasion.txt, carry, step 50");
   EXPECT_EQ(positions[0]["x"], (std::vector<double>{128, 640, 33280}));
   EXPECT_EQ(positions[0]["y"], (std::vector<double>{3.9, 3.4, 3.1}));
+}
+
+TEST(RenderReport, ShowsTheScoresOfATaskOverStepsAndTheLastOfThemInATable) {
+  report::Run run = make_run("one", 50);
+  EXPECT_EQ(find(read_markup(render(run)), "task-scores"), nullptr);
+  for (const int64_t step : {10, 20}) {
+    const double part = static_cast<double>(step) / 64;
+    for (const auto& [name, value] : {std::pair<std::string, double>("accuracy", part), {"loss", 1 - part}, {"perplexity", 2.5}})
+      run.scores.push_back({step, "<dev>.tsv", name, value});
+  }
+  const std::string html = render(run);
+  const auto data = data_of(html)["runs"][0];
+  ASSERT_EQ(data["scores"].size(), 1u);
+  EXPECT_EQ(data["scores"][0]["label"], "<dev>.tsv, accuracy");
+  EXPECT_EQ(data["scores"][0]["x"], (std::vector<int64_t>{10, 20}));
+  EXPECT_EQ(data["scores"][0]["y"], (std::vector<double>{0.15625, 0.3125}));
+  ASSERT_EQ(data["evals"].size(), 3u);
+  EXPECT_EQ(data["evals"][2]["label"], "<dev>.tsv");
+  EXPECT_EQ(data["evals"][2]["nats"], (std::vector<double>{0.84375, 0.6875}));
+  EXPECT_TRUE(data["evals"][2]["bits"][0].is_null());
+  ASSERT_NE(find(read_markup(html), "task-scores"), nullptr);
+  EXPECT_THAT(html, HasSubstr("<td>&lt;dev&gt;.tsv</td><td>accuracy</td><td>20</td><td>0.3125</td>"));
 }
 
 TEST(RenderReport, OrdersBarsFromBestToWorst) {

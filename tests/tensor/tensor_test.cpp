@@ -5,22 +5,15 @@
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/shape.h"
 #include "everlong/tensor/torch.h"
+#include "tests/support/message.h"
 #include "tests/support/torch/tolerance.h"
 
 namespace everlong {
 namespace {
 
-using testing::all_equal;
+using testing::message_of;
 
-template <class Refusal, class F>
-std::string message_of(F&& action) {
-  try {
-    action();
-  } catch (const Refusal& error) {
-    return error.what();
-  }
-  return "accepted";
-}
+using testing::all_equal;
 
 TEST(Shape, TensorsAreDescribedInWords) {
   EXPECT_EQ(describe(at::zeros({2, 16, 8})), "Float [2, 16, 8] on cpu");

@@ -5,6 +5,7 @@
 #include "everlong/text/sentencepiece_tokenizer.h"
 #include "everlong/text/tokenizer.h"
 #include "tests/support/files.h"
+#include "tests/support/message.h"
 
 namespace everlong::text {
 namespace {
@@ -16,13 +17,8 @@ using testing::write_text;
 constexpr const char* kVocab = R"({"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3})";
 constexpr const char* kMerges = "#version: 0.2\na b\n";
 
-std::string message_of(const std::filesystem::path& path) {
-  try {
-    (void)load_tokenizer(path);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
+std::string refusal(const std::filesystem::path& path) {
+  return testing::message_of<Error>([&] { (void)load_tokenizer(path); });
 }
 
 TEST(LoadTokenizer, BytesAreSavedAsAMarkerFile) {
@@ -77,7 +73,7 @@ TEST(LoadTokenizer, TheConfigurationBesideItNamesTheSpecialTokens) {
   write_text(folder / "tokenizer_config.json", R"({"pad_token": {"content": "</s>"}, "eos_token": null, "unk_token": "<unk>"})");
   EXPECT_EQ(load_tokenizer(folder.path())->special_ids(), (SpecialIds{.bos = 1, .pad = 2, .unk = 0}));
   write_text(folder / "tokenizer_config.json", R"({"pad_token": "<nowhere>"})");
-  EXPECT_EQ(message_of(folder.path()), "[tokenizer_config.json, pad_token] expected a token of the vocabulary, got '<nowhere>'.");
+  EXPECT_EQ(refusal(folder.path()), "[tokenizer_config.json, pad_token] expected a token of the vocabulary, got '<nowhere>'.");
 }
 
 TEST(LoadTokenizer, ATokenizerJsonGoesBeforeTheFilesItWasMadeFrom) {
@@ -90,17 +86,17 @@ TEST(LoadTokenizer, ATokenizerJsonGoesBeforeTheFilesItWasMadeFrom) {
 
 TEST(LoadTokenizer, WhatIsMissingOrAmbiguousIsSaid) {
   const TemporaryFolder folder;
-  EXPECT_NE(message_of(folder / "nowhere").find("No such file or directory. Hint: a tokenizer is everlong_tokenizer.json"), std::string::npos);
-  EXPECT_NE(message_of(folder.path()).find("expected a tokenizer: everlong_tokenizer.json, tokenizer.json, vocab.bpe + encoder.json"),
+  EXPECT_NE(refusal(folder / "nowhere").find("No such file or directory. Hint: a tokenizer is everlong_tokenizer.json"), std::string::npos);
+  EXPECT_NE(refusal(folder.path()).find("expected a tokenizer: everlong_tokenizer.json, tokenizer.json, vocab.bpe + encoder.json"),
             std::string::npos);
   write_text(folder / "vocab.json", kVocab);
-  EXPECT_NE(message_of(folder.path()).find("expected merges.txt beside it, got none"), std::string::npos);
+  EXPECT_NE(refusal(folder.path()).find("expected merges.txt beside it, got none"), std::string::npos);
   write_text(folder / "merges.txt", kMerges);
-  EXPECT_EQ(message_of(folder.path()), "nothing was thrown");
+  EXPECT_EQ(refusal(folder.path()), "nothing was thrown");
   make_bytes_tokenizer()->save(folder.path());
-  EXPECT_NE(message_of(folder.path()).find("expected one tokenizer, got everlong_tokenizer.json, vocab.json"), std::string::npos);
+  EXPECT_NE(refusal(folder.path()).find("expected one tokenizer, got everlong_tokenizer.json, vocab.json"), std::string::npos);
   write_text(folder / "notes.txt", "x");
-  EXPECT_NE(message_of(folder / "notes.txt").find("got 'notes.txt'"), std::string::npos);
+  EXPECT_NE(refusal(folder / "notes.txt").find("got 'notes.txt'"), std::string::npos);
 }
 
 TEST(LoadTokenizer, MalformedGpt2FilesAreRefusedByLineOrKey) {
@@ -108,7 +104,7 @@ TEST(LoadTokenizer, MalformedGpt2FilesAreRefusedByLineOrKey) {
   const auto refuses = [&](const char* vocab, const char* merges, const char* part) {
     write_text(folder / "encoder.json", vocab);
     write_text(folder / "vocab.bpe", merges);
-    const std::string message = message_of(folder.path());
+    const std::string message = refusal(folder.path());
     EXPECT_NE(message.find(part), std::string::npos) << message;
   };
   refuses(kVocab, "a b\nab\n", "vocab.bpe at 2] expected a line 'left right', got ab");
@@ -195,7 +191,7 @@ TEST(LoadTokenizer, SentencePieceTriesThatPointOutsideAreRefused) {
   const size_t root = model.find(std::string_view("\0", 1), map) + 64;
   for (size_t i = 0; i < 64; ++i) model[root + i] = '\x7f';
   write_text(folder / "bad.model", model);
-  EXPECT_NE(message_of(folder.path()).find("expected links inside the trie"), std::string::npos) << message_of(folder.path());
+  EXPECT_NE(refusal(folder.path()).find("expected links inside the trie"), std::string::npos) << refusal(folder.path());
 }
 
 TEST(Tokenizer, IdsOutsideTheVocabularyAreRefused) {

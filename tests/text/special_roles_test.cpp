@@ -6,6 +6,7 @@
 #include "everlong/base/error.h"
 #include "everlong/text/tokenizer.h"
 #include "tests/support/files.h"
+#include "tests/support/message.h"
 
 namespace everlong::text {
 namespace {
@@ -32,12 +33,7 @@ class Folder {
   }
   [[nodiscard]] std::unique_ptr<Tokenizer> load() const { return load_tokenizer(folder_.path()); }
   [[nodiscard]] std::string message() const {
-    try {
-      (void)load();
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "nothing was thrown";
+    return testing::message_of<Error>([&] { (void)load(); });
   }
 
  private:

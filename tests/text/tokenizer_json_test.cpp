@@ -8,6 +8,7 @@
 #include "everlong/base/error.h"
 #include "everlong/text/bpe_trainer.h"
 #include "tests/support/files.h"
+#include "tests/support/message.h"
 
 namespace everlong::text {
 namespace {
@@ -21,13 +22,8 @@ json smallest() {
     "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})");
 }
 
-std::string message_of(const json& definition) {
-  try {
-    (void)make_bpe_tokenizer(read_tokenizer_json(definition.dump(), "t.json"), "t.json");
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
+std::string refusal(const json& definition) {
+  return testing::message_of<Error>([&] { (void)make_bpe_tokenizer(read_tokenizer_json(definition.dump(), "t.json"), "t.json"); });
 }
 
 /// What the smallest file says after `change`.
@@ -36,12 +32,12 @@ void expect_refused(const char* part, const std::function<void(json&)>& change) 
   json definition = smallest();
   change(definition);
   EXPECT_THROW((void)make_bpe_tokenizer(read_tokenizer_json(definition.dump(), "t.json"), "t.json"), Kind) << part;
-  const std::string message = message_of(definition);
+  const std::string message = refusal(definition);
   EXPECT_NE(message.find(part), std::string::npos) << "wanted: " << part << "\n   got: " << message;
 }
 
 TEST(TokenizerJson, TheSmallestFileLoads) {
-  EXPECT_EQ(message_of(smallest()), "nothing was thrown");
+  EXPECT_EQ(refusal(smallest()), "nothing was thrown");
   EXPECT_EQ(make_bpe_tokenizer(read_tokenizer_json(smallest().dump(), "t"))->encode("abaz"), (std::vector<int32_t>{2, 0}));
 }
 
@@ -120,7 +116,7 @@ TEST(TokenizerJson, AnIdInAGapOfTheTemplateIsRefused) {
   definition["post_processor"] = {{"type", "TemplateProcessing"},
                                   {"single", {{{"SpecialToken", {{"id", "x"}, {"type_id", 0}}}}, {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}}},
                                   {"special_tokens", {{"x", {{"id", "x"}, {"ids", {5}}, {"tokens", {"x"}}}}}}};
-  EXPECT_NE(message_of(definition).find("expected ids of the vocabulary, got 5"), std::string::npos);
+  EXPECT_NE(refusal(definition).find("expected ids of the vocabulary, got 5"), std::string::npos);
 }
 
 TEST(TokenizerJson, WorkIsBoundedForHostileSteps) {
@@ -131,11 +127,11 @@ TEST(TokenizerJson, WorkIsBoundedForHostileSteps) {
   const auto tokenizer = make_bpe_tokenizer(read_tokenizer_json(definition.dump(), "t.json"));
   EXPECT_THROW((void)tokenizer->encode("aaaa"), InvalidArgument);
   definition["normalizer"]["normalizers"].insert(definition["normalizer"]["normalizers"].end(), 5, doubling);
-  EXPECT_NE(message_of(definition).find("at most 32 steps"), std::string::npos);
+  EXPECT_NE(refusal(definition).find("at most 32 steps"), std::string::npos);
 
   definition = smallest();
   definition["decoder"] = {{"type", "Sequence"}, {"decoders", std::vector<json>(30, doubling)}};
-  EXPECT_NE(message_of(definition).find("a decoder that makes tokens at most 8 times as long"), std::string::npos);
+  EXPECT_NE(refusal(definition).find("a decoder that makes tokens at most 8 times as long"), std::string::npos);
 
   definition = smallest();
   definition["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", "(a+)+$"}}}, {"behavior", "Isolated"}, {"invert", false}};

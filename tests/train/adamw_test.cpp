@@ -7,6 +7,7 @@
 #include "everlong/base/error.h"
 #include "everlong/tensor/torch.h"
 #include "everlong/train/weight_average.h"
+#include "tests/support/message.h"
 
 namespace everlong::train {
 namespace {
@@ -114,14 +115,7 @@ TEST(AdamW, MomentsOfAnotherModelAreRefusedByName) {
   AdamW optimizer({{.parameters = {parameter("w", {1, 2})}}}, {});
   checkpoint::TensorMap saved;
   optimizer.save(saved);
-  const auto message = [&] {
-    try {
-      optimizer.load(saved, "trainer.safetensors");
-    } catch (const FormatError& error) {
-      return std::string(error.what());
-    }
-    return std::string("loaded");
-  };
+  const auto message = [&] { return testing::message_of<FormatError>([&] { optimizer.load(saved, "trainer.safetensors"); }); };
   saved["optim.v.w"] = at::zeros({3}, at::kDouble);
   EXPECT_NE(message().find("optim.v.w"), std::string::npos) << message();
   EXPECT_NE(message().find("[3]"), std::string::npos) << message();

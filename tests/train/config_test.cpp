@@ -117,6 +117,7 @@ TEST_F(TrainConfigFile, UnknownNamesOfPresetsAndArchitecturesListTheKnownOnes) {
 TEST_F(TrainConfigFile, ValidationNamesTheKey) {
   EXPECT_THROW(read("").validate(), InvalidArgument);  // no data.train
   EXPECT_THROW(read("[data]\ntrain = \"a\"\n[train]\ndtype = \"f16\"\n").validate(), InvalidArgument);
+  EXPECT_THROW(read("[data]\ntrain = \"a\"\n[train]\ndevice = \"tpu\"\n").validate(), InvalidArgument);
   EXPECT_THROW(read("[data]\ntrain = \"a\"\n", {"model.is_decoder=true", "model.bidirectional=true"}).validate(), InvalidArgument);
 }
 

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "everlong/base/error.h"
+#include "tests/support/message.h"
 
 namespace everlong::train {
 namespace {
@@ -68,25 +69,17 @@ TEST(Scores, SpearmanSeesOnlyTheOrder) {
 
 TEST(Scores, ListsThatDoNotMatchAreRefused) {
   const std::string message = "[scores] expected as many predictions as expected values, at least one, got ";
-  const auto says = [](const auto& action) {
-    try {
-      action();
-    } catch (const InvalidArgument& error) {
-      return std::string(error.what());
-    }
-    return std::string("nothing was thrown");
-  };
   const Classes one = {1}, none;
   const Values x = {1}, y = {1, 2};
-  EXPECT_EQ(says([&] { (void)accuracy(one, none); }), message + "1 and 0.");
-  EXPECT_EQ(says([&] { (void)f1_binary(none, none); }), message + "0 and 0.");
-  EXPECT_EQ(says([&] { (void)f1_macro(none, none); }), message + "0 and 0.");
-  EXPECT_EQ(says([&] { (void)matthews_correlation(none, one); }), message + "0 and 1.");
-  EXPECT_EQ(says([&] { (void)pearson_correlation(x, y); }), message + "1 and 2.");
-  EXPECT_EQ(says([&] { (void)spearman_correlation(x, y); }), message + "1 and 2.");
-  EXPECT_EQ(says([&] { (void)mean_squared_error(y, x); }), message + "2 and 1.");
-  EXPECT_EQ(says([&] { (void)exact_match("x", {}); }), "[scores] expected at least one reference answer, got none.");
-  EXPECT_EQ(says([&] { (void)token_f1("x", {}); }), "[scores] expected at least one reference answer, got none.");
+  EXPECT_EQ(testing::message_of<InvalidArgument>([&] { (void)accuracy(one, none); }), message + "1 and 0.");
+  EXPECT_EQ(testing::message_of<InvalidArgument>([&] { (void)f1_binary(none, none); }), message + "0 and 0.");
+  EXPECT_EQ(testing::message_of<InvalidArgument>([&] { (void)f1_macro(none, none); }), message + "0 and 0.");
+  EXPECT_EQ(testing::message_of<InvalidArgument>([&] { (void)matthews_correlation(none, one); }), message + "0 and 1.");
+  EXPECT_EQ(testing::message_of<InvalidArgument>([&] { (void)pearson_correlation(x, y); }), message + "1 and 2.");
+  EXPECT_EQ(testing::message_of<InvalidArgument>([&] { (void)spearman_correlation(x, y); }), message + "1 and 2.");
+  EXPECT_EQ(testing::message_of<InvalidArgument>([&] { (void)mean_squared_error(y, x); }), message + "2 and 1.");
+  EXPECT_EQ(testing::message_of<InvalidArgument>([&] { (void)exact_match("x", {}); }), "[scores] expected at least one reference answer, got none.");
+  EXPECT_EQ(testing::message_of<InvalidArgument>([&] { (void)token_f1("x", {}); }), "[scores] expected at least one reference answer, got none.");
 }
 
 TEST(Scores, AnswersAreComparedAsSquadComparesThem) {

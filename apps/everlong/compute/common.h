@@ -21,6 +21,13 @@ struct LoadedLm {
 /// Errors   as models::load_causal_lm, text::load_tokenizer; InvalidArgument if the tokenizer has more tokens than the model
 [[nodiscard]] LoadedLm load_lm(const std::string& path, const ComputeOptions& options);
 
+/// Refuses a folder whose tokenizer makes tokens that its model does not know. Errors  InvalidArgument
+void require_vocabulary(const text::Tokenizer& tokenizer, const models::Model& model, const std::filesystem::path& folder);
+
+/// Moves a model with its head to the device and has it compute in the dtype that the options name; fp64 holds for its parameters too.
+/// Returns the dtype.
+at::ScalarType place_model(models::TaskHead& model, const ComputeOptions& options);
+
 [[nodiscard]] at::ScalarType torch_dtype(Dtype dtype);
 [[nodiscard]] at::Device torch_device(Device device);
 

@@ -33,8 +33,9 @@ LoadedPair load_pair(const std::filesystem::path& folder, const ComputeOptions& 
   for (const std::string& note : from_disk.notes) log_warning(note);
   LoadedPair loaded{.model = std::move(from_disk.model), .tokenizer = text::load_tokenizer(folder)};
   const int64_t vocab_size = std::min(loaded.model->encoder().model().vocab_size(), loaded.model->decoder().model().vocab_size());
+  const std::string where = folder.string();
   require(loaded.tokenizer->vocab_size() <= vocab_size, [&] {
-    return Complaint{.where = folder.string(),
+    return Complaint{.where = where,
                      .expected = fmt::format("a tokenizer of at most {} tokens, the smaller vocabulary of encoder and decoder", vocab_size),
                      .got = fmt::format("{} tokens", loaded.tokenizer->vocab_size()),
                      .hint = "one tokenizer serves both halves"};

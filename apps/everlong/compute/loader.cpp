@@ -2,7 +2,7 @@
 
 #include <dlfcn.h>
 
-#include <cstring>
+#include <cstdlib>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -27,7 +27,12 @@ fs::path find_module() {
                      .hint = "this verb computes with libtorch; build the target everlong_compute, or reinstall everlong"});
 }
 
+/// oneDNN keeps a program of 1 to 2 MB for each shape of a bfloat16 product, 1024 of them unless told otherwise: texts of many lengths would fill 2
+/// GB.
+void bound_primitive_cache() { setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256", /*overwrite=*/0); }
+
 const ComputeTable* load(const fs::path& path) {
+  bound_primitive_cache();
   // Lazy: libtorch_cpu of the CUDA wheel names functions that exist only where CUDA does.
   void* module = dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
   if (module == nullptr) {

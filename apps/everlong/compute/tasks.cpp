@@ -1,9 +1,6 @@
 #include "apps/everlong/compute/tasks.h"
 
-#include <fmt/format.h>
-
 #include "apps/everlong/compute/common.h"
-#include "everlong/base/error.h"
 #include "everlong/base/log.h"
 #include "everlong/models/model_directory.h"
 #include "everlong/tensor/torch.h"
@@ -19,19 +16,9 @@ LoadedTask load_task(const std::string& path, std::optional<models::Task> task, 
   loaded.model = std::move(from_disk.model);
   loaded.in_file = std::move(from_disk.report.loaded);
   loaded.tokenizer = text::load_tokenizer(loaded.folder);
-  const std::string folder = loaded.folder.string();
-  require(loaded.tokenizer->vocab_size() <= loaded.model->model().vocab_size(), [&] {
-    return Complaint{.where = folder,
-                     .expected = fmt::format("a tokenizer of at most {} tokens, the model's vocabulary", loaded.model->model().vocab_size()),
-                     .got = fmt::format("{} tokens", loaded.tokenizer->vocab_size()),
-                     .hint = "the folder holds files of two models"};
-  });
+  require_vocabulary(*loaded.tokenizer, loaded.model->model(), loaded.folder);
   loaded.roles = train::sequence_roles(*loaded.tokenizer, loaded.model->config());
-  const at::ScalarType dtype = torch_dtype(options.dtype.value_or(Dtype::f32));
-  const at::Device device = torch_device(options.device);
-  if (dtype == at::kDouble) loaded.model->to(at::kDouble);
-  if (!device.is_cpu()) loaded.model->to(device);
-  loaded.model->model().set_compute_dtype(dtype);
+  place_model(*loaded.model, options);
   return loaded;
 }
 

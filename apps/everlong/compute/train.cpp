@@ -24,10 +24,14 @@ int print_plan(const train::TrainConfig& config, bool json) {
   const train::TrainPlan plan = train::plan_training(config);
   const int64_t available = machine_memory().available_bytes;
   if (json) {
-    nlohmann::ordered_json object = {{"parameters", plan.parameters},           {"tokens_per_step", plan.tokens_per_step},
-                                     {"parameter_bytes", plan.parameter_bytes}, {"gradient_bytes", plan.gradient_bytes},
-                                     {"optimizer_bytes", plan.optimizer_bytes}, {"state_bytes", plan.state_bytes},
-                                     {"activation_bytes", plan.activation_bytes}, {"total_bytes", plan.total_bytes()},
+    nlohmann::ordered_json object = {{"parameters", plan.parameters},
+                                     {"tokens_per_step", plan.tokens_per_step},
+                                     {"parameter_bytes", plan.parameter_bytes},
+                                     {"gradient_bytes", plan.gradient_bytes},
+                                     {"optimizer_bytes", plan.optimizer_bytes},
+                                     {"state_bytes", plan.state_bytes},
+                                     {"activation_bytes", plan.activation_bytes},
+                                     {"total_bytes", plan.total_bytes()},
                                      {"available_bytes", available}};
     print(object.dump() + "\n");
     return kSuccess;
@@ -58,10 +62,12 @@ ProgressSample sample_of(const train::StepReport& report) {
 }
 
 /// Continues the configured prompt, the same way each time.
-std::string continue_prompt(const train::RunConfig& run, const std::shared_ptr<models::CausalLm>& model, const std::shared_ptr<const text::Tokenizer>& tokenizer) {
+std::string continue_prompt(const train::RunConfig& run, const std::shared_ptr<models::CausalLm>& model,
+                            const std::shared_ptr<const text::Tokenizer>& tokenizer) {
   generate::Session session(model, tokenizer);
   session.read(run.sample_prompt.empty() ? "\n" : run.sample_prompt);
-  return session.generate({.max_tokens = run.sample_tokens, .sampling = {.temperature = 0.8, .top_p = 0.95}, .seed = static_cast<uint64_t>(run.seed)}).text;
+  return session.generate({.max_tokens = run.sample_tokens, .sampling = {.temperature = 0.8, .top_p = 0.95}, .seed = static_cast<uint64_t>(run.seed)})
+      .text;
 }
 
 std::filesystem::path run_folder(const TrainOptions& options) {
@@ -82,7 +88,8 @@ void print_results(const train::Trainer& trainer, const std::filesystem::path& f
   if (json) {
     nlohmann::ordered_json object = {{"run", folder.string()}, {"evaluations", nlohmann::ordered_json::array()}};
     for (const train::Evaluation& evaluation : trainer.last_evaluation().texts)
-      object["evaluations"].push_back({{"file", evaluation.file}, {"bits_per_byte", evaluation.bits_per_byte()}, {"nats_per_token", evaluation.nats_per_token()}});
+      object["evaluations"].push_back(
+          {{"file", evaluation.file}, {"bits_per_byte", evaluation.bits_per_byte()}, {"nats_per_token", evaluation.nats_per_token()}});
     for (const train::TaskEvaluation& evaluation : trainer.last_evaluation().tasks) {
       nlohmann::ordered_json found = {{"file", evaluation.file}, {"examples", evaluation.examples}};
       for (const auto& [name, value] : evaluation.scores) found[name] = value;
@@ -103,7 +110,12 @@ void print_results(const train::Trainer& trainer, const std::filesystem::path& f
 
 int run_train(const TrainOptions& options) {
   std::vector<std::string> overrides = options.set;
-  if (options.compute.dtype) overrides.push_back(fmt::format("train.dtype={}", *options.compute.dtype == Dtype::f64 ? "f64" : *options.compute.dtype == Dtype::bf16 ? "bf16" : "f32"));
+  if (options.compute.dtype)
+    overrides.push_back(fmt::format("train.dtype={}", *options.compute.dtype == Dtype::f64    ? "f64"
+                                                      : *options.compute.dtype == Dtype::bf16 ? "bf16"
+                                                                                              : "f32"));
+  if (options.compute.device != Device::automatic)
+    overrides.push_back(options.compute.device == Device::cuda ? "train.device=cuda" : "train.device=cpu");
   train::TrainConfig config = train::read_train_config(options.config, overrides);
   config.validate();
   if (options.dry_run) return print_plan(config, options.json);

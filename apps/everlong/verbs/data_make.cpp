@@ -15,8 +15,6 @@
 #include "apps/everlong/progress.h"
 #include "everlong/base/error.h"
 #include "everlong/data/lra/idx_images.h"
-#include "everlong/data/lra/listops.h"
-#include "everlong/data/lra/pathfinder.h"
 #include "everlong/io/atomic_file.h"
 
 namespace everlong::app {
@@ -48,11 +46,8 @@ std::vector<int64_t> make_all(const DataMakeOptions& options, size_t num_classes
 }
 
 std::vector<int64_t> make_listops_file(const DataMakeOptions& options) {
-  const data::ListOpsOptions listops{.max_depth = options.max_depth,
-                                     .max_args = options.max_args,
-                                     .min_len = options.min_len,
-                                     .max_len = options.max_len,
-                                     .seed = static_cast<uint64_t>(options.seed)};
+  data::ListOpsOptions listops = options.listops;
+  listops.seed = static_cast<uint64_t>(options.seed);
   const std::string extension = fs::path(options.out).extension().string();
   require(extension == ".tsv" || extension == ".jsonl",
           [&] { return Complaint{.where = "--out", .expected = "a file that ends in .tsv or .jsonl", .got = options.out}; });
@@ -68,12 +63,9 @@ std::vector<int64_t> make_listops_file(const DataMakeOptions& options) {
 }
 
 std::vector<int64_t> make_pathfinder_files(const DataMakeOptions& options) {
-  const data::PathfinderOptions pathfinder{.size = options.size,
-                                           .dashes = options.dashes,
-                                           .distractors = options.distractors,
-                                           .max_turn = options.max_turn,
-                                           .seed = static_cast<uint64_t>(options.seed)};
-  data::IdxWriter writer(options.out, options.count, options.size, options.size);
+  data::PathfinderOptions pathfinder = options.pathfinder;
+  pathfinder.seed = static_cast<uint64_t>(options.seed);
+  data::IdxWriter writer(options.out, options.count, pathfinder.size, pathfinder.size);
   auto classes = make_all(options, 2, [&](int64_t number) {
     const data::PathfinderImage image = data::make_pathfinder(pathfinder, number);
     writer.add(image.pixels, image.connected);
@@ -89,10 +81,10 @@ void declare_data_make(Syntax& data, DataMakeOptions& options, const std::functi
   Syntax group = data.verb("make", "Make examples of long-range tasks");
   Syntax listops = group.verb("listops", "Make nested lists of digits whose value is the class");
   declare_common(listops, options, "File to write: .tsv or .jsonl");
-  listops.integer("--max-depth", options.max_depth, {.min = 2, .max = 64}, "Depth of nested operators");
-  listops.integer("--max-args", options.max_args, {.min = 2, .max = 1000}, "Arguments of an operator");
-  listops.integer("--min-len", options.min_len, {.min = 1}, "Least tokens of an example");
-  listops.integer("--max-len", options.max_len, {.min = 1}, "Most tokens of an example");
+  listops.integer("--max-depth", options.listops.max_depth, {.min = 2, .max = 64}, "Depth of nested operators");
+  listops.integer("--max-args", options.listops.max_args, {.min = 2, .max = 1000}, "Arguments of an operator");
+  listops.integer("--min-len", options.listops.min_len, {.min = 1}, "Least tokens of an example");
+  listops.integer("--max-len", options.listops.max_len, {.min = 1}, "Most tokens of an example");
   listops.json(options.json);
   listops.on_chosen([&options, chosen] {
     options.kind = MadeData::listops;
@@ -102,10 +94,10 @@ void declare_data_make(Syntax& data, DataMakeOptions& options, const std::functi
   listops.example("everlong data make listops --out listops/test.tsv --count 2000 --seed 1 --first 96000");
   Syntax pathfinder = group.verb("pathfinder", "Draw dashed curves with two discs: ends of one curve or not");
   declare_common(pathfinder, options, "Prefix of the files to write: PREFIX-images-idx3-ubyte, PREFIX-labels-idx1-ubyte");
-  pathfinder.integer("--size", options.size, {.min = 16, .max = 1024}, "Pixels a side");
-  pathfinder.integer("--dashes", options.dashes, {.min = 2, .max = 1000}, "Dashes of a long curve: the more, the harder");
-  pathfinder.integer("--distractors", options.distractors, {.min = 0, .max = 1000}, "Short curves without a disc");
-  pathfinder.number("--max-turn", options.max_turn, {.min = 0, .max = 1.5}, "Radians between two dashes");
+  pathfinder.integer("--size", options.pathfinder.size, {.min = 16, .max = 1024}, "Pixels a side");
+  pathfinder.integer("--dashes", options.pathfinder.dashes, {.min = 2, .max = 1000}, "Dashes of a long curve: the more, the harder");
+  pathfinder.integer("--distractors", options.pathfinder.distractors, {.min = 0, .max = 1000}, "Short curves without a disc");
+  pathfinder.number("--max-turn", options.pathfinder.max_turn, {.min = 0, .max = 1.5}, "Radians between two dashes");
   pathfinder.json(options.json);
   pathfinder.on_chosen([&options, chosen] {
     options.kind = MadeData::pathfinder;

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "apps/everlong/syntax.h"
+#include "everlong/data/lra/listops.h"
+#include "everlong/data/lra/pathfinder.h"
 
 namespace everlong::app {
 
@@ -15,11 +17,10 @@ struct DataMakeOptions {
   MadeData kind = MadeData::listops;
   std::string out;
   int64_t count = 0;
-  int64_t seed = 0;
-  int64_t first = 0;                                                     ///< number of the first example: splits of one seed
-  int64_t max_depth = 10, max_args = 10, min_len = 500, max_len = 2000;  ///< listops
-  int64_t size = 32, dashes = 7, distractors = 2;                        ///< pathfinder
-  double max_turn = 0.6;                                                 ///< pathfinder
+  int64_t seed = 0;   ///< of either kind
+  int64_t first = 0;  ///< number of the first example: splits of one seed
+  data::ListOpsOptions listops;
+  data::PathfinderOptions pathfinder;
   bool json = false;
 };
 

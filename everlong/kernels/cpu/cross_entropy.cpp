@@ -10,6 +10,7 @@
 #define HWY_TARGET_INCLUDE "everlong/kernels/cpu/cross_entropy.cpp"
 #include <hwy/foreach_target.h>
 
+#include "everlong/kernels/cpu/bfloat16.h"
 #include "everlong/kernels/cpu/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -19,21 +20,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 using row::kTag;
 using row::Vec;
 
-inline float value_of(float x) { return x; }
-inline float value_of(uint16_t x) {
-  const uint32_t bits = static_cast<uint32_t>(x) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
 /// One row of logits with its bias.
 template <class T>
 struct Logits {
   const T* values;
   const float* bias;
 
-  float at(int64_t v) const { return value_of(values[v]) + (bias == nullptr ? 0.0f : bias[v]); }
+  float at(int64_t v) const { return to_float(values[v]) + (bias == nullptr ? 0.0f : bias[v]); }
   HWY_INLINE Vec load(int64_t v, int64_t count) const {
     const auto logit = row::load(values + v, count);
     return bias == nullptr ? logit : hn::Add(logit, row::load(bias + v, count));

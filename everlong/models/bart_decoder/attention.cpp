@@ -25,12 +25,19 @@ at::Tensor attention_weights(const at::Tensor& q, const at::Tensor& k, const std
 
 }  // namespace
 
-Attention::Attention(const Config& config) : config_(config) {
+Attention::Attention(const Config& config, nn::StateLayout& layout, int64_t layer, nn::SlotSpec slots) : config_(config), layer_(layer) {
   const int64_t D = config.d_model;
   q_proj_ = register_module("q_proj", make_linear(D, D, config.init_std));
   k_proj_ = register_module("k_proj", make_linear(D, D, config.init_std));
   v_proj_ = register_module("v_proj", make_linear(D, D, config.init_std));
   out_proj_ = register_module("out_proj", make_linear(D, D, config.init_std));
+  const std::string prefix = fmt::format("layers.{}.{}", layer, slots.name);
+  slots.shape = {0, D};
+  slots.kind = nn::SlotKind::cache;
+  slots.name = prefix + ".key";
+  key_slot_ = layout.add(slots);
+  slots.name = prefix + ".value";
+  value_slot_ = layout.add(slots);
 }
 
 at::Tensor Attention::attend(const at::Tensor& x, const at::Tensor& keys, const at::Tensor& values, const std::optional<at::Tensor>& mask,
@@ -44,11 +51,8 @@ at::Tensor Attention::attend(const at::Tensor& x, const at::Tensor& keys, const 
   return attended.transpose(1, 2).reshape(x.sizes());
 }
 
-SelfAttention::SelfAttention(const Config& config, nn::StateLayout& layout, int64_t layer) : Attention(config), layer_(layer) {
-  const std::string prefix = fmt::format("layers.{}.attention", layer);
-  key_slot_ = layout.add({.name = prefix + ".key", .shape = {0, config.d_model}, .kind = nn::SlotKind::cache, .grows = true});
-  value_slot_ = layout.add({.name = prefix + ".value", .shape = {0, config.d_model}, .kind = nn::SlotKind::cache, .grows = true});
-}
+SelfAttention::SelfAttention(const Config& config, nn::StateLayout& layout, int64_t layer)
+    : Attention(config, layout, layer, {.name = "attention", .grows = true}) {}
 
 at::Tensor SelfAttention::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
   const at::Tensor key_past = call.slot(key_slot_), value_past = call.slot(value_slot_);
@@ -60,11 +64,8 @@ at::Tensor SelfAttention::forward(const at::Tensor& x, const LayerCall& call, st
   return out_proj_->forward(attend(x, keys, values, call.mask, causal, call.trace, fmt::format("attention.{}", layer_)));
 }
 
-CrossAttention::CrossAttention(const Config& config, nn::StateLayout& layout, int64_t layer) : Attention(config), layer_(layer) {
-  const std::string prefix = fmt::format("layers.{}.memory", layer);
-  key_slot_ = layout.add({.name = prefix + ".key", .shape = {0, config.d_model}, .kind = nn::SlotKind::cache, .of_memory = true});
-  value_slot_ = layout.add({.name = prefix + ".value", .shape = {0, config.d_model}, .kind = nn::SlotKind::cache, .of_memory = true});
-}
+CrossAttention::CrossAttention(const Config& config, nn::StateLayout& layout, int64_t layer)
+    : Attention(config, layout, layer, {.name = "memory", .of_memory = true}) {}
 
 at::Tensor CrossAttention::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
   if (!call.attends_memory) {
@@ -81,19 +82,6 @@ at::Tensor CrossAttention::forward(const at::Tensor& x, const LayerCall& call, s
   at::Tensor attended = attend(x, keys, values, call.memory_mask, false, call.trace, fmt::format("cross_attention.{}", layer_));
   if (call.memory_empty) attended = attended.masked_fill(*call.memory_empty, 0);
   return out_proj_->forward(attended);
-}
-
-std::optional<at::Tensor> visible_keys(const nn::SequencePlan& plan, const nn::ChunkWindow& window, at::Device device) {
-  if (window.uniform && !window.valid && (window.past == 0 || plan.seq_len == 1)) return std::nullopt;
-  at::Tensor mask = at::zeros({plan.batch_size, plan.seq_len, window.past + plan.seq_len}, at::kBool);
-  for (const ops::AttentionPiece& piece : window.pieces) {
-    const at::Tensor rows = piece.row < 0 ? mask : mask.narrow(0, piece.row, 1);
-    const at::Tensor causal = at::ones({piece.query_len, piece.key_len}, at::kBool).tril(piece.first_place());
-    rows.narrow(1, piece.query_begin, piece.query_len).narrow(2, piece.key_begin, piece.key_len).copy_(causal.unsqueeze(0));
-  }
-  if (window.valid) mask = mask.logical_and(window.valid->to(at::kCPU).unsqueeze(1));
-  mask.diagonal(window.past, 1, 2).logical_or_(mask.any(-1).logical_not());
-  return mask.unsqueeze(1).to(device);
 }
 
 }  // namespace everlong::models::bart_decoder

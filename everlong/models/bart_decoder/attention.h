@@ -31,14 +31,22 @@ struct LayerCall {
 
 /// Multi-head attention with biases: softmax(q k / sqrt(K)) v between four projections.
 /// Shapes   query [B, T, D]; keys, values [B, S, D], projected; mask broadcast to [B, H, T, S] bool; returns [B, T, D]
+/// State    keys and values [B, S, D]
 class Attention : public torch::nn::Module {
+ public:
+  [[nodiscard]] nn::Slot key_slot() const { return key_slot_; }
+  [[nodiscard]] nn::Slot value_slot() const { return value_slot_; }
+
  protected:
-  explicit Attention(const Config& config);
+  /// `slots` says what the slots of keys and values have in common: their name after that of the layer, and what they keep.
+  Attention(const Config& config, nn::StateLayout& layout, int64_t layer, nn::SlotSpec slots);
   [[nodiscard]] at::Tensor attend(const at::Tensor& x, const at::Tensor& keys, const at::Tensor& values, const std::optional<at::Tensor>& mask,
                                   bool causal, const Trace* trace, const std::string& name) const;
 
   Config config_;
+  int64_t layer_;
   std::shared_ptr<nn::Linear> q_proj_, k_proj_, v_proj_, out_proj_;
+  nn::Slot key_slot_{}, value_slot_{};
 };
 
 /// Attention to the tokens so far.
@@ -47,12 +55,6 @@ class SelfAttention final : public Attention {
  public:
   SelfAttention(const Config& config, nn::StateLayout& layout, int64_t layer);
   at::Tensor forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
-  [[nodiscard]] nn::Slot key_slot() const { return key_slot_; }
-  [[nodiscard]] nn::Slot value_slot() const { return value_slot_; }
-
- private:
-  int64_t layer_;
-  nn::Slot key_slot_{}, value_slot_{};
 };
 
 /// Attention to encoder states.
@@ -63,16 +65,6 @@ class CrossAttention final : public Attention {
 
   /// What the tokens take from the encoder states; undefined where there are none.
   at::Tensor forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
-  [[nodiscard]] nn::Slot key_slot() const { return key_slot_; }
-  [[nodiscard]] nn::Slot value_slot() const { return value_slot_; }
-
- private:
-  int64_t layer_;
-  nn::Slot key_slot_{}, value_slot_{};
 };
-
-/// Which keys each token of a call may see, where plain causality does not say it. A token that sees nothing else sees itself.
-/// Shapes   returns [B, 1, T, P + T] bool, or none
-[[nodiscard]] std::optional<at::Tensor> visible_keys(const nn::SequencePlan& plan, const nn::ChunkWindow& window, at::Device device);
 
 }  // namespace everlong::models::bart_decoder

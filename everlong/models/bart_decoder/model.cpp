@@ -7,21 +7,13 @@
 
 #include "everlong/base/error.h"
 #include "everlong/nn/activation.h"
+#include "everlong/nn/token_places.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::models::bart_decoder {
 namespace {
 
 constexpr int64_t kPositionOffset = 2;  // rows of the position table that no token uses, as in fairseq
-
-/// Positions of all tokens within their documents. Shapes  returns [1, T] where all rows agree, else [B, T]; int64
-at::Tensor token_positions(const nn::SequencePlan& plan) {
-  if (plan.uniform()) return at::arange(plan.start_position.front(), plan.start_position.front() + plan.seq_len, at::kLong).unsqueeze(0);
-  at::Tensor positions = at::zeros({plan.batch_size, plan.seq_len}, at::kLong);
-  for (const nn::Segment& segment : plan.segments)
-    positions[segment.row].narrow(0, segment.begin, segment.len).copy_(at::arange(segment.position, segment.position + segment.len, at::kLong));
-  return positions;
-}
 
 std::shared_ptr<nn::Linear> make_linear(int64_t in, int64_t out, double std) {
   auto linear = std::make_shared<nn::Linear>(in, out);
@@ -74,7 +66,7 @@ BartDecoderModel::BartDecoderModel(const Config& config) : config_(config) {
 }
 
 at::Tensor BartDecoderModel::embed(const ModelInput& input, const nn::SequencePlan& plan) {
-  const at::Tensor positions = token_positions(plan);
+  const at::Tensor positions = nn::token_positions(plan);
   const int64_t furthest = positions.max().item<int64_t>();
   if (furthest >= config_.max_position_embeddings)
     throw Unsupported({.where = "bart",
@@ -121,7 +113,7 @@ ModelOutput BartDecoderModel::forward(const ModelInput& input, nn::State state) 
   read_memory(input, *call, updates);
 
   at::Tensor x = embed(input, call->plan);
-  call->mask = visible_keys(call->plan, call->window, x.device());
+  call->mask = nn::visible_keys(call->plan, call->window, x.device());
   trace_hidden(input, 0, x);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     x = run_layer<Block, LayerCall>(blocks_[i], call, x, updates);

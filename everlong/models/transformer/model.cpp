@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "everlong/nn/activation.h"
+#include "everlong/nn/token_places.h"
 #include "everlong/ops/gates/gates.h"
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/torch.h"
@@ -16,30 +17,6 @@ namespace {
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine) {
   const auto halves = x.to(cosine.scalar_type()).chunk(2, -1);
   return at::cat({halves[0] * cosine - halves[1] * sine, halves[1] * cosine + halves[0] * sine}, -1).to(x.scalar_type());
-}
-
-/// Positions of all tokens within their documents. Shapes  returns [1, T] where all rows agree, else [B, T]; fp64
-at::Tensor token_positions(const nn::SequencePlan& plan) {
-  if (plan.uniform()) return at::arange(plan.start_position.front(), plan.start_position.front() + plan.seq_len, at::kDouble).unsqueeze(0);
-  at::Tensor positions = at::zeros({plan.batch_size, plan.seq_len}, at::kDouble);
-  for (const nn::Segment& segment : plan.segments)
-    positions[segment.row].narrow(0, segment.begin, segment.len).copy_(at::arange(segment.position, segment.position + segment.len, at::kDouble));
-  return positions;
-}
-
-/// Which keys each token may see, where plain causality does not say it. A token always sees itself, so that no row of a softmax is empty.
-std::optional<at::Tensor> visibility(const nn::SequencePlan& plan, const nn::ChunkWindow& window, at::Device device) {
-  if (window.uniform && !window.valid && (window.past == 0 || plan.seq_len == 1)) return std::nullopt;
-  const int64_t total = window.past + plan.seq_len;
-  at::Tensor mask = at::zeros({plan.batch_size, plan.seq_len, total}, at::kBool);
-  for (const ops::AttentionPiece& piece : window.pieces) {
-    const at::Tensor rows = piece.row < 0 ? mask : mask.narrow(0, piece.row, 1);
-    const at::Tensor causal = at::ones({piece.query_len, piece.key_len}, at::kBool).tril(piece.first_place());
-    rows.narrow(1, piece.query_begin, piece.query_len).narrow(2, piece.key_begin, piece.key_len).copy_(causal.unsqueeze(0));
-  }
-  if (window.valid) mask = mask.logical_and(window.valid->to(at::kCPU).unsqueeze(1));
-  mask.diagonal(window.past, 1, 2).fill_(true);
-  return mask.unsqueeze(1).to(device);
 }
 
 std::shared_ptr<nn::Linear> make_linear(int64_t in, int64_t out, bool bias, double std) {
@@ -116,11 +93,11 @@ TransformerModel::TransformerModel(const Config& config) : config_(config) {
 void TransformerModel::set_positions(LayerCall& call, at::Device device) const {
   const int64_t half = config_.head_width() / 2;
   const at::Tensor frequencies = (at::arange(half, at::kDouble) * (-std::log(config_.rope_theta) / static_cast<double>(half))).exp();
-  const at::Tensor angles = (token_positions(call.plan).unsqueeze(-1) * frequencies).unsqueeze(1);
+  const at::Tensor angles = (nn::token_positions(call.plan).to(at::kDouble).unsqueeze(-1) * frequencies).unsqueeze(1);
   const at::ScalarType wide = accumulate_dtype(compute_dtype());
   call.cosine = angles.cos().to(device, wide);
   call.sine = angles.sin().to(device, wide);
-  call.mask = visibility(call.plan, call.window, device);
+  call.mask = nn::visible_keys(call.plan, call.window, device);
 }
 
 ModelOutput TransformerModel::forward(const ModelInput& input, nn::State state) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "everlong/ops/chunk_attention/product.h"
 #include "everlong/tensor/parallel.h"
 #include "everlong/tensor/torch.h"
 
@@ -187,11 +188,6 @@ class Scratch {
   at::TensorOptions options_;
   at::Tensor memory_;
 };
-
-void product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
-  at::Tensor target = out;
-  at::bmm_out(target, a, b);
-}
 
 /// Rows of a tile: few enough for the limit, and for causal pieces few enough that skipping what lies above the diagonal pays.
 int64_t tile_queries(const Inputs& in, const AttentionPiece& piece, int64_t scores_limit) {

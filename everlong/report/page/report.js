@@ -50,6 +50,8 @@
   });
   const evalLines = key => ofRuns((run, index) => run.evals.map((file, i) => (
     { run: index, label: run.name + " \u00b7 " + (file.label || "evaluation"), x: file.x, y: file[key], dash: i, points: true })));
+  const scoreLines = () => ofRuns((run, index) => run.scores.map((line, i) => (
+    { run: index, label: run.name + " \u00b7 " + line.label, x: line.x, y: line.y, dash: i, points: true })));
   const positionLines = () => ofRuns((run, index) => run.positions.map((file, i) => (
     { run: index, label: run.name + " \u00b7 " + (file.label || "evaluation"), x: file.x, y: file.y, dash: i, points: true })));
 
@@ -59,6 +61,7 @@
       settled: true,
       lines: () => [...trainLines(view.unit === "nats" ? "loss" : "bits"), ...evalLines(view.unit).map(line => ({ ...line, loose: true }))] },
     { id: "evaluation", steps: true, y: lossLabel, lines: () => evalLines(view.unit) },
+    { id: "scores", steps: true, y: () => "score", lines: scoreLines },
     { id: "position", logX: true, x: "position in the document (tokens, logarithmic)", y: () => "nats per token", lines: positionLines },
     { id: "learning-rate", steps: true, y: () => "learning rate", lines: () => trainLines("lr"), zero: true },
     { id: "gradient-norm", steps: true, logY: true, y: () => "gradient norm (logarithmic)", lines: () => trainLines("grad") },

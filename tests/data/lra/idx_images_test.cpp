@@ -4,12 +4,13 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/data/message.h"
 #include "tests/support/files.h"
+#include "tests/support/message.h"
 
 namespace everlong::data {
 namespace {
 
+using testing::message_of;
 using testing::TemporaryFolder;
 using testing::write_text;
 

@@ -9,10 +9,12 @@
 #include <gtest/gtest.h>
 
 #include "everlong/data/lra/byte_text.h"
-#include "tests/data/message.h"
+#include "tests/support/message.h"
 
 namespace everlong::data {
 namespace {
+
+using testing::message_of;
 
 const FileLocation kHere{.file = "x.tsv", .offset = 2, .field = "Source"};
 

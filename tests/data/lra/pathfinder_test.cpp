@@ -6,10 +6,12 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/data/message.h"
+#include "tests/support/message.h"
 
 namespace everlong::data {
 namespace {
+
+using testing::message_of;
 
 /// Groups of white pixels that lie within `reach` of each other, and the pixels at whose centre a disc could be.
 class Components {

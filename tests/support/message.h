@@ -4,9 +4,7 @@
 #include <exception>
 #include <string>
 
-#include "everlong/base/error.h"
-
-namespace everlong::data {
+namespace everlong::testing {
 
 /// Message of the `E` that `action` throws, with `folder` cut out of it so that it can be compared.
 template <class E>
@@ -23,4 +21,4 @@ std::string message_of(const auto& action, const std::string& folder = {}) {
   return "nothing was thrown";
 }
 
-}  // namespace everlong::data
+}  // namespace everlong::testing
