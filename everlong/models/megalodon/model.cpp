@@ -7,6 +7,7 @@
 
 #include "everlong/models/megalodon/rotary.h"
 #include "everlong/nn/activation.h"
+#include "everlong/nn/token_places.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::models::megalodon {
@@ -69,7 +70,8 @@ at::Tensor MegalodonModel::embed(const ModelInput& input) const {
 /// Chunks share one table, which inference keeps; what a shorter call needs is made for it.
 at::Tensor MegalodonModel::turns_of(const nn::SequencePlan& plan, at::Device device) const {
   const auto dtype = compute_dtype() == at::kDouble ? at::kComplexDouble : at::kComplexFloat;
-  const at::Tensor positions = token_positions(plan, config_.attention_window ? 0 : config_.chunk_size);
+  const at::Tensor in_document = nn::token_positions(plan),
+                   positions = config_.attention_window ? in_document : in_document.remainder(config_.chunk_size);
   const bool from_table = !config_.attention_window && (is_inference() || plan.seq_len >= config_.chunk_size);
   if (!from_table) return rotary_turns(positions, frequencies_.cpu(), dtype).to(device);
   const auto make = [&] { return rotary_turns(at::arange(config_.chunk_size, at::kLong), frequencies_.cpu(), dtype); };

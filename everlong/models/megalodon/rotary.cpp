@@ -13,18 +13,6 @@ at::Tensor rotary_frequencies(int64_t width, double base) {
   return powers;
 }
 
-at::Tensor token_positions(const nn::SequencePlan& plan, int64_t chunk_size) {
-  at::Tensor positions;
-  if (plan.uniform()) {
-    positions = at::arange(plan.start_position.front(), plan.start_position.front() + plan.seq_len, at::kLong).unsqueeze(0);
-  } else {
-    positions = at::zeros({plan.batch_size, plan.seq_len}, at::kLong);
-    for (const nn::Segment& segment : plan.segments)
-      positions[segment.row].narrow(0, segment.begin, segment.len).copy_(at::arange(segment.position, segment.position + segment.len, at::kLong));
-  }
-  return chunk_size > 0 ? positions.remainder(chunk_size) : positions;
-}
-
 at::Tensor rotary_turns(const at::Tensor& positions, const at::Tensor& frequencies, at::ScalarType complex_dtype) {
   const at::Tensor angles = positions.to(at::kDouble).unsqueeze(-1) * frequencies.to(at::kDouble);
   return at::polar(at::ones_like(angles), angles).to(complex_dtype);

@@ -4,18 +4,12 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "everlong/nn/sequence_plan.h"
-
 namespace everlong::models::megalodon {
 
 /// The angles a position turns each pair of features by: 1 / base^(2 j / width) for j in [0, width / 2).
 /// Dtypes   returns fp32 [width / 2]: the exponent in fp64, the power rounded to fp32, its reciprocal taken in fp32
 /// Source   megalodon/modules/rotary_positional_embedding.py of the release; specification 2.8. Exact.
 [[nodiscard]] at::Tensor rotary_frequencies(int64_t width, double base);
-
-/// Positions of the tokens of a call, counted from the start of their chunk (`chunk_size` > 0) or of their document.
-/// Shapes   returns [1, T] where all rows agree, else [B, T]; int64
-[[nodiscard]] at::Tensor token_positions(const nn::SequencePlan& plan, int64_t chunk_size);
 
 /// The turns of positions as complex numbers of modulus one. Shapes  positions [*] int64; returns [*, width / 2]
 /// Dtypes   angles in fp64, then `complex_dtype`
