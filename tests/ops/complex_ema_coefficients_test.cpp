@@ -29,7 +29,7 @@ ComplexEmaCoefficients coefficients_of(const Parameters& p) { return complex_ema
 std::complex<double> complex_at(const at::Tensor& pairs, int64_t d, int64_t n) {
   return {pairs[d][n][0].item<double>(), pairs[d][n][1].item<double>()};
 }
-double sigmoid(const at::Tensor& logit) { return 1 / (1 + std::exp(-logit.item<double>())); }
+double logistic(const at::Tensor& logit) { return 1 / (1 + std::exp(-logit.item<double>())); }
 
 TEST(ComplexEmaCoefficients, FollowTheReleasedEquations) {
   const auto in = random_parameters(4, 5);
@@ -39,8 +39,8 @@ TEST(ComplexEmaCoefficients, FollowTheReleasedEquations) {
   ASSERT_EQ(out.input_weight.sizes(), (std::vector<int64_t>{4, 5}));
   for (int64_t d = 0; d < 4; ++d) {
     for (int64_t n = 0; n < 5; ++n) {
-      const double p = sigmoid(in.alpha[d][n][0]), radius = 1 - p * sigmoid(in.delta[d][n][0]);
-      const double angle = static_cast<double>(n + 1) * sigmoid(in.theta[d][0][0]) * 2 * 3.14159265358979323846 / 5;
+      const double p = logistic(in.alpha[d][n][0]), radius = 1 - p * logistic(in.delta[d][n][0]);
+      const double angle = static_cast<double>(n + 1) * logistic(in.theta[d][0][0]) * 2 * 3.14159265358979323846 / 5;
       EXPECT_LT(std::abs(complex_at(out.q, d, n) - std::polar(radius, angle)), 1e-14);
       EXPECT_LT(std::abs(complex_at(out.c, d, n) - p * complex_at(in.gamma, d, n) * std::sqrt(0.2)), 1e-14);
       EXPECT_NEAR(out.input_weight[d][n].item<double>(), p, 1e-15);

@@ -34,8 +34,8 @@ void expect_exact_gradients(const ComplexEmaCase& in, const ComplexEmaOptions& o
 
 TEST(ComplexEmaGradient, EqualsTheReferencesAtEveryRaggedSize) {
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
-    for (const int64_t model_dim : {1, 7, 16, 17, 65}) {
-      for (const int64_t ema_ndim : {1, 3, 4, 16, 17}) {
+    for (const int64_t model_dim : {1, 17, 65}) {
+      for (const int64_t ema_ndim : {1, 3, 17}) {
         for (const int64_t seq_len : {1, 3, 64, 129}) {
           SCOPED_TRACE(::testing::Message() << dtype << " T " << seq_len << " D " << model_dim << " N " << ema_ndim);
           expect_exact_gradients(random_complex_ema_case({2, seq_len, model_dim}, ema_ndim, dtype), {}, seq_len == 64);

@@ -4,6 +4,7 @@
 #include <c10/util/StringUtil.h>
 
 #include "everlong/base/error.h"
+#include "everlong/ops/complex_ema/complex_ema_kernel.h"
 #include "everlong/tensor/shape.h"
 
 namespace everlong::ops {
@@ -72,7 +73,12 @@ void check_arguments(const at::Tensor& x, const at::Tensor& q, const at::Tensor&
 ComplexEmaResult complex_ema(const at::Tensor& x, const at::Tensor& q, const at::Tensor& c, const at::Tensor& omega,
                              const ComplexEmaOptions& options) {
   check_arguments(x, q, c, omega, options);
-  return complex_ema_reference(x, q, c, omega, options);
+  if (!complex_ema_has_kernel(x)) return complex_ema_reference(x, q, c, omega, options);
+  const auto given = [](const std::optional<at::Tensor>& tensor) { return tensor ? *tensor : at::Tensor(); };
+  const ComplexEmaArguments arguments = {x, q, c, omega, given(options.state), given(options.restart), given(options.lengths), options.reverse};
+  const auto wants_gradient = [](const at::Tensor& tensor) { return tensor.defined() && tensor.requires_grad(); };
+  const bool differentiable = wants_gradient(x) || wants_gradient(q) || wants_gradient(c) || wants_gradient(omega) || wants_gradient(arguments.state);
+  return at::GradMode::is_enabled() && differentiable ? complex_ema_autograd(arguments) : complex_ema_kernel_forward(arguments);
 }
 
 }  // namespace everlong::ops
