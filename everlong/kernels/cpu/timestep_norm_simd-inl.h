@@ -96,40 +96,70 @@ struct TwoSums {
   float first = 0, second = 0;
 };
 
-/// Sums of two values over the features of a group; body(tag, i, first, second) adds those of one vector to its arguments.
+/// Two sums, each as four that are still to be added up, over the first `done` features of a group.
+struct FourSums {
+  hn::Vec<Four> first, second;
+  int64_t done;
+};
+
+/// Sums two values over the features of a group; body(tag, i, first, second) adds those of one vector to its arguments.
 template <class Body>
-HWY_INLINE TwoSums two_sums(int64_t width, const Body& body) {
+HWY_INLINE FourSums four_sums(int64_t width, const Body& body) {
   auto a = hn::Zero(Tag()), b = hn::Zero(Tag());
   int64_t i = 0;
   for (; i + kLanes <= width; i += kLanes) body(Tag(), i, a, b);
-  const auto four = [&](auto a4, auto b4) EVERLONG_VECTOR_BODY {
-    const auto fold = [&](auto v) EVERLONG_VECTOR_BODY { return hn::SumOfLanes(Four(), v); };
-    if (kLanes > 4 && i + 4 <= width) {
-      body(Four(), i, a4, b4);
-      i += 4;
-    }
-    auto a1 = hn::Set(One(), hn::GetLane(fold(a4))), b1 = hn::Set(One(), hn::GetLane(fold(b4)));
-    for (; i < width; ++i) body(One(), i, a1, b1);
-    return TwoSums{hn::GetLane(a1), hn::GetLane(b1)};
-  };
-#if HWY_MAX_BYTES >= 32
-  const auto eight = [&](auto a8, auto b8) EVERLONG_VECTOR_BODY {
-    if (kLanes > 8 && i + 8 <= width) {
-      body(Eight(), i, a8, b8);
-      i += 8;
-    }
-    const Four half;
-    return four(hn::Add(hn::LowerHalf(half, a8), hn::UpperHalf(half, a8)), hn::Add(hn::LowerHalf(half, b8), hn::UpperHalf(half, b8)));
-  };
 #if HWY_MAX_BYTES >= 64
-  const Eight half;
-  return eight(hn::Add(hn::LowerHalf(half, a), hn::UpperHalf(half, a)), hn::Add(hn::LowerHalf(half, b), hn::UpperHalf(half, b)));
+  const Eight eight;
+  auto a8 = hn::Add(hn::LowerHalf(eight, a), hn::UpperHalf(eight, a)), b8 = hn::Add(hn::LowerHalf(eight, b), hn::UpperHalf(eight, b));
+  if (i + 8 <= width) {
+    body(eight, i, a8, b8);
+    i += 8;
+  }
 #else
-  return eight(a, b);
+  const auto a8 = a, b8 = b;
 #endif
+#if HWY_MAX_BYTES >= 32
+  const Four four;
+  auto a4 = hn::Add(hn::LowerHalf(four, a8), hn::UpperHalf(four, a8)), b4 = hn::Add(hn::LowerHalf(four, b8), hn::UpperHalf(four, b8));
+  if (i + 4 <= width) {
+    body(four, i, a4, b4);
+    i += 4;
+  }
+  return {a4, b4, i};
 #else
-  return four(a, b);
+  return {a8, b8, i};
 #endif
+}
+
+template <class Body>
+HWY_INLINE TwoSums two_sums(int64_t width, const Body& body) {
+  const FourSums sums = four_sums(width, body);
+  auto a = hn::Set(One(), hn::GetLane(hn::SumOfLanes(Four(), sums.first))), b = hn::Set(One(), hn::GetLane(hn::SumOfLanes(Four(), sums.second)));
+  for (int64_t i = sums.done; i < width; ++i) body(One(), i, a, b);
+  return {hn::GetLane(a), hn::GetLane(b)};
+}
+
+/// Stores the sums as four each: adding up those of many groups at once is cheaper.
+template <class Body>
+HWY_INLINE void store_four_sums(int64_t width, float* first, float* second, const Body& body) {
+  const FourSums sums = four_sums(width, body);
+  hn::Store(sums.first, Four(), first);
+  hn::Store(sums.second, Four(), second);
+  for (int64_t i = sums.done; i < width; ++i) {
+    auto a = hn::Load(One(), first), b = hn::Load(One(), second);
+    body(One(), i, a, b);
+    hn::Store(a, One(), first);
+    hn::Store(b, One(), second);
+  }
+}
+
+/// totals[g] = the sum of fours[4 g .. 4 g + 3].
+HWY_INLINE void add_up_fours(const float* fours, int64_t groups, float* totals) {
+  for (int64_t g = 0; g < groups; g += kLanes) {
+    hn::Vec<Tag> a, b, c, d;
+    hn::LoadInterleaved4(Tag(), fours + 4 * g, a, b, c, d);
+    hn::Store(hn::Add(hn::Add(a, b), hn::Add(c, d)), Tag(), totals + g);
+  }
 }
 
 /// A mean as the sum of two floats, so that a large offset costs no digits of x - mean.
