@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "everlong/base/error.h"
 #include "everlong/base/rng.h"
 #include "everlong/tensor/torch.h"
 #include "tests/data/support.h"

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/base/error.h"
 #include "everlong/tensor/torch.h"
 #include "tests/data/support.h"
 

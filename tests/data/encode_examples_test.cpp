@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/base/error.h"
 #include "tests/support/files.h"
 #include "tests/support/message.h"
 

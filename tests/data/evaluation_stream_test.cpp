@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/base/error.h"
 #include "everlong/data/token_stream.h"
 #include "everlong/tensor/torch.h"
 #include "tests/data/support.h"

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "everlong/base/error.h"
 #include "everlong/base/rng.h"
 #include "tests/support/message.h"
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/base/error.h"
 #include "tests/support/files.h"
 #include "tests/support/message.h"
 

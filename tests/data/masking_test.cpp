@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/base/error.h"
 #include "everlong/base/rng.h"
 #include "everlong/text/tokenizer.h"
 #include "tests/support/files.h"

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/base/error.h"
 #include "everlong/io/mapped_file.h"
 #include "tests/data/support.h"
 #include "tests/support/files.h"

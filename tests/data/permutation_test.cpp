@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/base/error.h"
 #include "tests/data/support.h"
 
 namespace everlong::data {

@@ -8,6 +8,7 @@
 #include <zstd.h>
 
 #include "everlong/data/corpus.h"
+#include "everlong/base/error.h"
 #include "everlong/data/megatron.h"
 #include "everlong/text/tokenizer.h"
 #include "tests/data/support.h"

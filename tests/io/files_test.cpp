@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "everlong/io/atomic_file.h"
+#include "everlong/base/error.h"
 #include "everlong/io/mapped_file.h"
 #include "tests/io/support.h"
 #include "tests/support/files.h"

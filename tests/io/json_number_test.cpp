@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "everlong/base/error.h"
 #include "tests/io/support.h"
 
 namespace everlong::io {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "everlong/base/config.h"
+#include "everlong/base/error.h"
 #include "tests/io/support.h"
 #include "tests/support/files.h"
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/base/error.h"
 #include "tests/io/support.h"
 #include "tests/support/files.h"
 

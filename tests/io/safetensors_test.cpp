@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "everlong/base/error.h"
 #include "tests/io/support.h"
 #include "tests/support/files.h"
 

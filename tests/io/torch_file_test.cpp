@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/base/error.h"
 #include "everlong/io/safetensors.h"
 #include "everlong/io/zip.h"
 #include "tests/io/support.h"

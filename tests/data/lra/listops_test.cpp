@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/base/error.h"
 #include "everlong/data/lra/byte_text.h"
 #include "tests/support/message.h"
 

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/base/error.h"
 #include "tests/support/message.h"
 
 namespace everlong::data {
