@@ -12,6 +12,7 @@ struct ConfigDocument::Content {
   std::string file;
   std::string model_type;
 
+  void recognise(const Recognise& by_keys);
   void check(const std::string& key);
   [[nodiscard]] io::OrderedJson complete(const Fields& fields, std::string_view type, std::string_view head_class) const;
 };
@@ -24,19 +25,46 @@ ConfigDocument& ConfigDocument::operator=(const ConfigDocument& other) {
   return *this;
 }
 
+namespace {
+
+ConfigDocument::KeySet keys_of(const io::Json& object) {
+  ConfigDocument::KeySet keys;
+  for (const auto& item : object.items()) keys.insert(item.key());
+  return keys;
+}
+
+}  // namespace
+
+/// Gives a configuration of a release without "model_type" one, and takes it out of the settings of a run.
+void ConfigDocument::Content::recognise(const Recognise& by_keys) {
+  if (!by_keys || !object.is_object() || object.contains("model_type")) return;
+  const auto settings = object.find("model");
+  const bool inner = settings != object.end() && settings->is_object();
+  for (const io::Json& candidate : {object, inner ? *settings : io::Json::object()}) {
+    const std::string type = by_keys(keys_of(candidate));
+    if (type.empty()) continue;
+    io::Json found = candidate;
+    found["model_type"] = type;
+    object = std::move(found);
+    return;
+  }
+}
+
 /// Checks an object of a file. `key` names the part that it is; empty = the whole.
 void ConfigDocument::Content::check(const std::string& key) {
   if (!object.is_object()) throw FormatError({.file = file, .field = key}, "a JSON object", object.type_name());
   const auto type = object.find("model_type");
   if (type == object.end() || !type->is_string())
-    throw FormatError({.file = file, .field = key.empty() ? "model_type" : key + ".model_type"}, "the name of an architecture", type == object.end() ? "nothing" : "no text");
+    throw FormatError({.file = file, .field = key.empty() ? "model_type" : key + ".model_type"}, "the name of an architecture",
+                      type == object.end() ? "nothing" : "no text");
   model_type = type->get<std::string>();
 }
 
-ConfigDocument ConfigDocument::read(const std::filesystem::path& path) {
+ConfigDocument ConfigDocument::read(const std::filesystem::path& path, const Recognise& recognise) {
   ConfigDocument document;
   document.content_->file = path.string();
   document.content_->object = io::read_json_file(path);
+  document.content_->recognise(recognise);
   document.content_->check("");
   return document;
 }
@@ -55,11 +83,7 @@ void ConfigDocument::set_part(const std::string& key, const ConfigDocument& part
 
 const std::string& ConfigDocument::model_type() const { return content_->model_type; }
 
-std::set<std::string, std::less<>> ConfigDocument::keys() const {
-  std::set<std::string, std::less<>> keys;
-  for (const auto& item : content_->object.items()) keys.insert(item.key());
-  return keys;
-}
+ConfigDocument::KeySet ConfigDocument::keys() const { return keys_of(content_->object); }
 
 std::string ConfigDocument::saved_class() const {
   const auto found = content_->object.find("architectures");

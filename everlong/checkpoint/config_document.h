@@ -2,6 +2,7 @@
 // config.json of a model directory, with the keys that nobody here knows kept.
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -19,11 +20,16 @@ class ConfigDocument {
   ConfigDocument(const ConfigDocument& other);
   ConfigDocument& operator=(const ConfigDocument& other);
 
-  /// Errors   IoError; FormatError if it is not a JSON object or has no text "model_type"
-  [[nodiscard]] static ConfigDocument read(const std::filesystem::path& path);
+  using KeySet = std::set<std::string, std::less<>>;
+  /// Says of which architecture a configuration with these keys and without a "model_type" is; empty = unknown.
+  using Recognise = std::function<std::string(const KeySet&)>;
+
+  /// Reads a file. Where it has no "model_type" and `recognise` knows its keys, or those of the object under its key "model", that is the
+  /// configuration. Errors   IoError; FormatError if it is not a JSON object, or has no text "model_type" and is not recognised
+  [[nodiscard]] static ConfigDocument read(const std::filesystem::path& path, const Recognise& recognise = {});
 
   [[nodiscard]] const std::string& model_type() const;
-  [[nodiscard]] std::set<std::string, std::less<>> keys() const;
+  [[nodiscard]] KeySet keys() const;
 
   /// The public class the file was saved from: the first of "architectures"; empty if it names none.
   [[nodiscard]] std::string saved_class() const;

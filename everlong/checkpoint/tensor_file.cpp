@@ -3,6 +3,8 @@
 #include <cstring>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "everlong/base/error.h"
 #include "everlong/checkpoint/dtypes.h"
 #include "everlong/checkpoint/torch_tensors.h"
@@ -67,6 +69,15 @@ std::filesystem::path find_weights(const std::filesystem::path& folder) {
        {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.pth"})
     if (std::filesystem::exists(folder / name)) return folder / name;
   return folder / "model.safetensors";
+}
+
+std::vector<std::filesystem::path> find_model_shards(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  for (;;) {
+    const auto next = folder / fmt::format("consolidated.{:02}.pth", found.size());
+    if (!std::filesystem::exists(next)) return found;
+    found.push_back(next);
+  }
 }
 
 TensorFile load_weights(const std::filesystem::path& path) {

@@ -30,6 +30,9 @@ struct TensorFile {
 /// pytorch_model.bin.index.json and consolidated.pth, else model.safetensors. A path that is no folder stands for itself.
 [[nodiscard]] std::filesystem::path find_weights(const std::filesystem::path& folder);
 
+/// The parts of a model that was split over devices, in the order of their ranks: consolidated.00.pth, consolidated.01.pth and so on. Empty = none.
+[[nodiscard]] std::vector<std::filesystem::path> find_model_shards(const std::filesystem::path& folder);
+
 /// Reads the weights of a model directory, or of a file or index of weights.
 /// Errors   as load_tensors; IoError if nothing is there; FormatError if an index and its shards disagree
 [[nodiscard]] TensorFile load_weights(const std::filesystem::path& path);
@@ -46,8 +49,8 @@ struct SaveOptions {
   Metadata metadata = {};                           ///< of safetensors files
 };
 
-/// Writes the weights of a model directory: model.safetensors or pytorch_model.bin, or, where they have more than `max_shard_bytes`, shards of at most
-/// that many bytes of data (a larger tensor is alone in one), then an index. Weights in another form that the folder had are then removed.
+/// Writes the weights of a model directory: model.safetensors or pytorch_model.bin, or, where they have more than `max_shard_bytes`, shards of at
+/// most that many bytes of data (a larger tensor is alone in one), then an index. Weights in another form that the folder had are then removed.
 /// Returns the names of the files, the index last.
 /// Errors   as save_tensors and save_torch_tensors; InvalidArgument if `max_shard_bytes` < 0
 std::vector<std::string> save_weights(const std::filesystem::path& folder, const TensorMap& tensors, const SaveOptions& options = {});

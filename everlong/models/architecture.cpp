@@ -22,8 +22,15 @@ void ArchitectureConfig::become_decoder() {
 
 std::optional<AdoptedCheckpoint> ArchitectureConfig::adopt_original(const checkpoint::TrainingFile& /*original*/) { return std::nullopt; }
 
+checkpoint::TensorMap ArchitectureConfig::join_shards(const std::vector<checkpoint::TensorFile>& shards) const {
+  throw Unsupported(
+      {.where = shards.front().path.string(), .expected = "weights in one piece", .got = fmt::format("{} parts of a split model", shards.size())});
+}
+
 OriginalCheckpoint ArchitectureConfig::original_checkpoint(Task /*task*/, const checkpoint::TensorMap& /*tensors*/) const {
-  throw Unsupported({.where = std::string(model_type()), .expected = "an architecture with an original release", .got = "one whose public form is all there is",
+  throw Unsupported({.where = std::string(model_type()),
+                     .expected = "an architecture with an original release",
+                     .got = "one whose public form is all there is",
                      .hint = "convert --to hf"});
 }
 

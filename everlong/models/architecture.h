@@ -24,9 +24,11 @@ using KeySet = std::set<std::string, std::less<>>;
 
 /// How the language-model head is built on this architecture.
 struct LmHeadOptions {
-  bool dense = false;  ///< tanh(Linear(D -> D)) before the output matrix
-  bool bias = false;   ///< bias of the output matrix
-  bool tied = true;    ///< output matrix = token embedding
+  bool dense = false;       ///< tanh(Linear(D -> D)) before the output matrix
+  bool bias = false;        ///< bias of the output matrix
+  bool tied = true;         ///< output matrix = token embedding
+  int64_t output_size = 0;  ///< rows of an output matrix that is not tied; 0 = vocabulary
+  double truncation = 0;    ///< its initial values stay within so many standard deviations; 0 = no bound
 };
 
 /// Token ids with a meaning to the model; -1 = none.
@@ -40,6 +42,7 @@ struct SpecialTokens {
 struct Placeholder {
   std::string name;  ///< in the public dialect
   std::vector<int64_t> shape;
+  at::ScalarType dtype = at::kFloat;
 };
 
 using Renaming = std::pair<std::string, std::string>;
@@ -57,8 +60,8 @@ struct AdoptedCheckpoint {
 struct OriginalCheckpoint {
   checkpoint::TensorMap tensors = {};
   checkpoint::Settings settings = {};
-  std::vector<Renaming> renamed = {};     ///< from public names
-  std::vector<std::string> notes = {};    ///< what that code does not have
+  std::vector<Renaming> renamed = {};   ///< from public names
+  std::vector<std::string> notes = {};  ///< what that code does not have
 };
 
 /// Configuration of one architecture: its fields under their public keys, and what follows from them.
@@ -68,6 +71,10 @@ class ArchitectureConfig {
 
   [[nodiscard]] virtual std::string_view model_type() const = 0;  ///< key in models.def and "model_type" in config.json
   [[nodiscard]] virtual Fields fields() = 0;                      ///< bound to this object
+
+  /// A key that only this architecture has: a config.json without "model_type" that gives it is of this architecture. Empty = there are no such
+  /// files.
+  [[nodiscard]] virtual std::string_view recognising_key() const { return ""; }
 
   /// Checks fields against each other. Errors  InvalidArgument or Unsupported, naming the keys
   virtual void validate() const = 0;
@@ -83,6 +90,9 @@ class ArchitectureConfig {
   virtual std::optional<AdoptedCheckpoint> adopt_original(const checkpoint::TrainingFile& original);
   /// The opposite way, from tensors under public names. Errors  Unsupported if the authors' code would compute something else with them
   [[nodiscard]] virtual OriginalCheckpoint original_checkpoint(Task task, const checkpoint::TensorMap& tensors) const;
+  /// Joins the parts of a model that was split over devices, rank by rank, under public names.
+  /// Errors   Unsupported where an architecture has no such files; FormatError naming file and tensor if the parts do not fit together
+  [[nodiscard]] virtual checkpoint::TensorMap join_shards(const std::vector<checkpoint::TensorFile>& shards) const;
   /// Keys with values that the family's public code does not know: it would compute something else. As "key = value".
   [[nodiscard]] virtual std::vector<std::string> unknown_to_public_code() const { return {}; }
 
@@ -96,14 +106,16 @@ class ArchitectureConfig {
   [[nodiscard]] virtual double initializer_std() const { return 0.02; }
 
   [[nodiscard]] virtual std::vector<checkpoint::NameRule> name_rules(Task task) const = 0;  ///< public dialect
-  [[nodiscard]] virtual std::string_view base_prefix() const = 0;                  ///< what public files of a model without a head leave out
+  [[nodiscard]] virtual std::string_view base_prefix() const = 0;                           ///< what public files of a model without a head leave out
   /// Public name of a task's class; empty = the architecture does not have the task.
   [[nodiscard]] virtual std::string_view head_class(Task task) const = 0;
   /// The task of a file that names no class.
   [[nodiscard]] virtual Task default_task() const { return Task::causal_lm; }
   /// Called before tensors of a public file are matched: lets an architecture make those of a near relative fit. Returns what it did, for people.
-  virtual std::vector<std::string> adapt_public_tensors(checkpoint::TensorMap& tensors) const { return static_cast<void>(tensors), std::vector<std::string>(); }
-  [[nodiscard]] virtual int64_t parameter_count() const = 0;                       ///< closed form, causal language model
+  virtual std::vector<std::string> adapt_public_tensors(checkpoint::TensorMap& tensors) const {
+    return static_cast<void>(tensors), std::vector<std::string>();
+  }
+  [[nodiscard]] virtual int64_t parameter_count() const = 0;  ///< closed form, causal language model
 
   /// Bytes of carried state a row after `position` tokens, closed form. Units  element_bytes of the compute dtype
   [[nodiscard]] virtual int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const = 0;

@@ -97,11 +97,11 @@ void load_projection(LoadedEncoderDecoder& loaded, const checkpoint::TensorMap& 
 }  // namespace
 
 bool holds_encoder_decoder(const std::filesystem::path& folder) {
-  return checkpoint::ConfigDocument::read(folder / "config.json").model_type() == kEncoderDecoderType;
+  return read_config_document(folder / "config.json").model_type() == kEncoderDecoderType;
 }
 
 LoadedEncoderDecoder load_encoder_decoder(const std::filesystem::path& folder, at::ScalarType parameter_dtype) {
-  auto document = checkpoint::ConfigDocument::read(folder / "config.json");
+  auto document = read_config_document(folder / "config.json");
   const std::string file = (folder / "model.safetensors").string();
   if (document.model_type() != kEncoderDecoderType)
     throw FormatError({.file = (folder / "config.json").string(), .field = "model_type"}, kEncoderDecoderType, document.model_type());

@@ -29,7 +29,8 @@ void resolve_tied_output(checkpoint::TensorMap& tensors, const std::vector<check
   tensors[embedding] = weight;
 }
 
-/// Parts of the head may be missing, and what `may_start_fresh` names: they keep their fresh values and stay in the report. Anything else is an error.
+/// Parts of the head may be missing, and what `may_start_fresh` names: they keep their fresh values and stay in the report. Anything else is an
+/// error.
 void settle_missing(checkpoint::LoadReport& report, std::vector<std::string>& notes, const std::string& file, const std::string& may_start_fresh) {
   std::vector<std::string> fresh, needed;
   std::erase_if(report.missing, [](const std::string& name) { return name.ends_with("num_batches_tracked"); });
@@ -43,6 +44,15 @@ void settle_missing(checkpoint::LoadReport& report, std::vector<std::string>& no
   if (!needed.empty())
     throw FormatError({.file = file}, "every tensor that config.json asks for", fmt::format("nothing for {}", fmt::join(needed, ", ")),
                       report.unexpected.empty() ? "" : fmt::format("the file has, and this model has not: {}", fmt::join(report.unexpected, ", ")));
+}
+
+/// The architecture of a released configuration that does not name it.
+std::string type_of_keys(const KeySet& keys) {
+  for (const Architecture& architecture : architectures()) {
+    const std::string_view key = architecture.make_config()->recognising_key();
+    if (!key.empty() && keys.contains(key)) return std::string(architecture.model_type);
+  }
+  return {};
 }
 
 bool is_language_model(Task task) { return task == Task::causal_lm || task == Task::masked_lm; }
@@ -72,7 +82,9 @@ Task LoadedConfig::saved_task() const {
   return config->default_task();
 }
 
-LoadedConfig load_config(const std::filesystem::path& folder) { return config_from(checkpoint::ConfigDocument::read(folder / "config.json")); }
+checkpoint::ConfigDocument read_config_document(const std::filesystem::path& path) { return checkpoint::ConfigDocument::read(path, type_of_keys); }
+
+LoadedConfig load_config(const std::filesystem::path& folder) { return config_from(read_config_document(folder / "config.json")); }
 
 LoadedConfig config_from(checkpoint::ConfigDocument document) {
   LoadedConfig loaded{.config = nullptr, .task_config = {}, .document = std::move(document), .unknown_keys = {}};
@@ -117,16 +129,33 @@ Source read_original(const std::filesystem::path& path) {
             .ignored = std::move(adopted->ignored),
             .notes = std::move(adopted->notes)};
   }
-  throw Unsupported({.where = path.string(), .expected = "tensors under the names of an original release known here", .got = "others",
+  throw Unsupported({.where = path.string(),
+                     .expected = "tensors under the names of an original release known here",
+                     .got = "others",
                      .hint = "name the folder with config.json if this is pytorch_model.bin"});
+}
+
+/// The weights of a model directory, in one piece.
+checkpoint::TensorFile read_weights(const std::filesystem::path& path, const ArchitectureConfig& config) {
+  const auto parts = checkpoint::find_model_shards(path);
+  if (parts.empty() || std::filesystem::exists(checkpoint::find_weights(path))) return checkpoint::load_weights(path);
+  std::vector<checkpoint::TensorFile> shards;
+  for (const auto& part : parts) shards.push_back(checkpoint::load_tensors(part));
+  return {.tensors = config.join_shards(shards), .metadata = {}, .path = parts.front()};
 }
 
 Source read_source(const std::filesystem::path& path) {
   if (checkpoint::is_training_file(path)) return read_original(path);
   LoadedConfig config = load_config(path);
-  auto weights = checkpoint::load_weights(path);
+  auto weights = read_weights(path, *config.config);
   const Task task = config.saved_task();
-  return {.config = std::move(config), .tensors = std::move(weights.tensors), .file = weights.path.string(), .task = task, .renamed = {}, .ignored = {}, .notes = {}};
+  return {.config = std::move(config),
+          .tensors = std::move(weights.tensors),
+          .file = weights.path.string(),
+          .task = task,
+          .renamed = {},
+          .ignored = {},
+          .notes = {}};
 }
 
 /// A causal and a masked language model have the same head under different names: gives a tensor of the other kind the name it has in this one.
@@ -189,7 +218,8 @@ LoadedHead load_head(const std::filesystem::path& folder, const LoadOptions& opt
 
 LoadedHead head_from(LoadedConfig config, checkpoint::TensorMap tensors, const std::string& file, const LoadOptions& options) {
   const Task task = config.saved_task();
-  return load_source({.config = std::move(config), .tensors = std::move(tensors), .file = file, .task = task, .renamed = {}, .ignored = {}, .notes = {}}, options);
+  return load_source(
+      {.config = std::move(config), .tensors = std::move(tensors), .file = file, .task = task, .renamed = {}, .ignored = {}, .notes = {}}, options);
 }
 
 LoadedModel load_causal_lm(const std::filesystem::path& folder, at::ScalarType parameter_dtype) {
@@ -204,7 +234,8 @@ LoadedModel load_causal_lm(const std::filesystem::path& folder, at::ScalarType p
 
 checkpoint::TensorMap public_weights(const TaskHead& model) {
   checkpoint::TensorMap tensors = checkpoint::public_tensors(model, model.config().name_rules(model.task()));
-  for (const Placeholder& placeholder : model.config().placeholders()) tensors.emplace(placeholder.name, at::zeros(placeholder.shape, at::kFloat));
+  for (const Placeholder& placeholder : model.config().placeholders())
+    tensors.emplace(placeholder.name, at::zeros(placeholder.shape, placeholder.dtype));
   if (model.task() != Task::embedding) return tensors;
   checkpoint::TensorMap bare;  // a model without a head leaves the prefix out
   const std::string_view prefix = model.config().base_prefix();

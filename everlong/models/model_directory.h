@@ -27,6 +27,10 @@ struct LoadedConfig {
   [[nodiscard]] Task saved_task() const;
 };
 
+/// Reads a config.json; a released one without "model_type" is known by the keys that only its architecture has.
+/// Errors   IoError; FormatError if it is not a JSON object, or nothing says what it is of
+[[nodiscard]] checkpoint::ConfigDocument read_config_document(const std::filesystem::path& path);
+
 /// Reads config.json of a model directory.
 /// Errors   IoError, FormatError; Unsupported if its model_type is not in the registry; InvalidArgument if values do not fit
 [[nodiscard]] LoadedConfig load_config(const std::filesystem::path& folder);
@@ -47,16 +51,17 @@ using LoadedHead = Loaded<TaskHead>;
 using LoadedModel = Loaded<CausalLm>;
 
 struct LoadOptions {
-  std::optional<Task> task = {};                 ///< none = the task that the folder was saved for
-  std::optional<TaskConfig> task_config = {};    ///< none = that of config.json
-  at::ScalarType parameter_dtype = at::kFloat;   ///< or fp64
-  std::string may_start_fresh = {};              ///< parameters of the model with this in their own name may be missing too; empty = none
-  bool as_decoder = false;                       ///< an encoder's weights in a decoder
+  std::optional<Task> task = {};                ///< none = the task that the folder was saved for
+  std::optional<TaskConfig> task_config = {};   ///< none = that of config.json
+  at::ScalarType parameter_dtype = at::kFloat;  ///< or fp64
+  std::string may_start_fresh = {};             ///< parameters of the model with this in their own name may be missing too; empty = none
+  bool as_decoder = false;                      ///< an encoder's weights in a decoder
 };
 
-/// Loads a model and the head of a task in evaluation mode, from a model directory or from a checkpoint file (.pt) of the original training code of an
-/// architecture. A language model's head serves the other kind of language model. Head tensors that the folder does not have keep their fresh values, and a note says so.
-/// Errors   as load_config; FormatError if a tensor of the model itself is missing, or one has another shape than the configuration says
+/// Loads a model and the head of a task in evaluation mode, from a model directory or from a checkpoint file (.pt) of the original training code of
+/// an architecture. A language model's head serves the other kind of language model. Head tensors that the folder does not have keep their fresh
+/// values, and a note says so. Errors   as load_config; FormatError if a tensor of the model itself is missing, or one has another shape than the
+/// configuration says
 [[nodiscard]] LoadedHead load_head(const std::filesystem::path& folder, const LoadOptions& options = {});
 
 /// load_head() from a configuration and tensors that were read; `file` is what errors name. Errors  as load_head, but IoError

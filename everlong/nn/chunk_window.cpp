@@ -92,6 +92,32 @@ at::Tensor with_room(const at::Tensor& slot, int64_t count, const ChunkWindow& w
   return count <= window.past ? grown(slot, count, window.past, dtype) : at::Tensor();
 }
 
+ChunkWindow plan_sliding_window(const SequencePlan& plan, int64_t window_size, const std::optional<at::Tensor>& valid, const at::Tensor& past_valid) {
+  ChunkWindow window;
+  window.chunk_size = window_size;
+  window.uniform = plan.uniform();
+  for (size_t row = 0; row < plan.start_position.size(); ++row) {
+    window.row_past.push_back(std::min(plan.start_position[row], window_size));
+    window.row_keep.push_back(std::min(plan.end_position[row], window_size));
+    window.past = std::max(window.past, window.row_past.back());
+  }
+  for (const Segment& segment : plan.segments) {
+    if (window.uniform && segment.row > 0) break;
+    const int64_t past = segment.begin == 0 ? window.row_past[static_cast<size_t>(segment.row)] : 0;
+    for (int64_t first = 0; first < segment.len; first += window_size) {
+      const int64_t queries = std::min(window_size, segment.len - first), oldest = std::max(first - window_size + 1, -past);
+      window.pieces.push_back({.row = window.uniform ? -1 : segment.row,
+                               .query_begin = segment.begin + first,
+                               .query_len = queries,
+                               .key_begin = window.past + segment.begin + oldest,
+                               .key_len = first + queries - oldest});
+      window.longest = std::max(window.longest, window.pieces.back().key_len);
+    }
+  }
+  window.valid = window_valid(window, plan, valid, past_valid);
+  return window;
+}
+
 at::Tensor with_past(const at::Tensor& slot, const at::Tensor& fresh, const ChunkWindow& window) {
   if (const at::Tensor all = with_room(slot, fresh.size(1), window, fresh.scalar_type()); all.defined()) {
     all.narrow(1, window.past, fresh.size(1)).copy_(fresh);

@@ -19,7 +19,7 @@ namespace everlong::nn {
 
 /// What one call sees of the past, the same for all layers.
 struct ChunkWindow {
-  int64_t chunk_size = 0;         ///< C; 0 = one chunk without end
+  int64_t chunk_size = 0;         ///< C, or W of a sliding window: what a slot has room for; 0 = one chunk without end
   int64_t past = 0;               ///< P: columns of the past in this call
   std::vector<int64_t> row_past;  ///< [B] tokens of the unfinished chunk, <= P
   std::vector<int64_t> row_keep;  ///< [B] tokens to keep for the next call
@@ -31,6 +31,11 @@ struct ChunkWindow {
 
 /// Plans which keys each token of a call may see. Shapes  past_valid [B, >= P] bool: flags kept with the state, undefined = none kept
 ChunkWindow plan_window(const SequencePlan& plan, int64_t chunk_size, const std::optional<at::Tensor>& valid, const at::Tensor& past_valid);
+
+/// The same where every token sees the last `window_size` tokens of its document, itself among them: a row keeps that many. The pieces of the plan
+/// are blocks of queries with all keys that some of them see; what each query may not see of them, up to 2 W - 1 places back, is for a bias to shut
+/// out.
+ChunkWindow plan_sliding_window(const SequencePlan& plan, int64_t window_size, const std::optional<at::Tensor>& valid, const at::Tensor& past_valid);
 
 /// The kept past with room for `count` new entries behind it, for the caller to write: a view of the slot itself or, for one chunk without end that
 /// has grown out of it, of a larger tensor. Undefined where there is none: with gradients, at the end of a chunk, for rows at different positions.

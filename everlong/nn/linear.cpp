@@ -55,9 +55,13 @@ void store_matrices_as(torch::nn::Module& module, at::ScalarType dtype) {
   }
 }
 
-void init_normal_(at::Tensor& parameter, double std, double mean) {
+void init_normal_(at::Tensor& parameter, double std, double mean, double truncation) {
   const at::NoGradGuard no_grad;
   parameter.normal_(mean, std);
+  if (truncation <= 0) return;
+  const auto outside = [&] { return (parameter - mean).abs() > truncation * std; };
+  for (at::Tensor far = outside(); far.any().item<bool>(); far = outside())
+    parameter.copy_(at::where(far, at::empty_like(parameter).normal_(mean, std), parameter));
 }
 
 }  // namespace everlong::nn

@@ -37,7 +37,8 @@ class Embedding : public torch::nn::Module {
 /// anyway, and once is enough. Values that leave are the same; training needs the fp32 parameters back.
 void store_matrices_as(torch::nn::Module& module, at::ScalarType dtype);
 
-/// Fills with N(0, std) from the default generator. No gradient is recorded.
-void init_normal_(at::Tensor& parameter, double std, double mean = 0.0);
+/// Fills with N(mean, std) from the default generator, values further than `truncation` standard deviations drawn anew (0 = none are).
+/// No gradient is recorded.
+void init_normal_(at::Tensor& parameter, double std, double mean = 0.0, double truncation = 0.0);
 
 }  // namespace everlong::nn

@@ -15,12 +15,16 @@ namespace {
 at::ScalarType slot_dtype(SlotKind kind, at::ScalarType compute_dtype) {
   if (kind == SlotKind::flag) return at::kBool;
   if (kind == SlotKind::cache) return compute_dtype;
+  if (kind == SlotKind::statistic) return at::kDouble;
+  if (kind == SlotKind::count) return at::kLong;
   return compute_dtype == at::kDouble ? at::kDouble : at::kFloat;
 }
 
 bool dtype_fits(SlotKind kind, at::ScalarType dtype) {
   if (kind == SlotKind::flag) return dtype == at::kBool;
   if (kind == SlotKind::cache) return at::isFloatingType(dtype);
+  if (kind == SlotKind::statistic) return dtype == at::kDouble;
+  if (kind == SlotKind::count) return dtype == at::kLong;
   return dtype == at::kFloat || dtype == at::kDouble;
 }
 
@@ -98,7 +102,9 @@ void StateLayout::check_positions(const State& state) const {
   for (size_t i = 0; i < slots_.size(); ++i) {
     const int64_t len = slots_[i].grows ? state.tensors_[i].size(1) : furthest;
     if (len != furthest)
-      throw StateError({.where = slots_[i].name, .expected = fmt::format("{} entries, the position of the furthest row", furthest), .got = fmt::format("{}", len)});
+      throw StateError({.where = slots_[i].name,
+                        .expected = fmt::format("{} entries, the position of the furthest row", furthest),
+                        .got = fmt::format("{}", len)});
   }
 }
 
@@ -146,7 +152,9 @@ State State::select(const at::Tensor& rows) const {
 }
 
 State State::to(at::Device device) const {
-  return mapped([&](const at::Tensor& tensor) { return tensor.to(device, tensor.scalar_type(), false, true); });  // never shares storage: slots are written in place
+  return mapped([&](const at::Tensor& tensor) {
+    return tensor.to(device, tensor.scalar_type(), false, true);
+  });  // never shares storage: slots are written in place
 }
 
 void State::detach_() {

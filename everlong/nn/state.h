@@ -18,6 +18,8 @@ enum class SlotKind {
   recurrent,  ///< summed or filtered over all time: fp32 whatever the compute dtype, fp64 when computing in fp64
   cache,      ///< keys, values: kept in the compute dtype
   flag,       ///< bool
+  statistic,  ///< means and sums over all time: fp64 whatever the compute dtype
+  count,      ///< int64
 };
 
 /// What one slot holds for one row of a batch.
@@ -104,8 +106,8 @@ class State {
   [[nodiscard]] State clone() const;                         ///< deep copy: fork a session
   [[nodiscard]] State select(const at::Tensor& rows) const;  ///< [B'] int64, repeats allowed: beams, batches re-packed
   [[nodiscard]] State to(at::Device device) const;
-  void detach_();                                            ///< cuts the graph: the boundary of truncated BPTT
-  void restart_(const at::Tensor& rows);                     ///< [B] bool: these rows begin a new document
+  void detach_();                         ///< cuts the graph: the boundary of truncated BPTT
+  void restart_(const at::Tensor& rows);  ///< [B] bool: these rows begin a new document
   [[nodiscard]] int64_t bytes() const;
 
  private:

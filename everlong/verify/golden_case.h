@@ -43,11 +43,12 @@ struct CaseResult {
 /// The name of a case: that of its folder, however the path is written.
 [[nodiscard]] std::string case_name(const std::filesystem::path& folder);
 
-/// Runs one case folder: config.json, model.safetensors, expected.safetensors, case.json.
-/// Errors   IoError, FormatError; Unsupported if the case needs a head or an architecture that is not there
+/// Runs one case folder: config.json, model.safetensors, expected.safetensors, case.json. Inputs are named as Hugging Face's (`in.input_ids`), or as
+/// those of a release (`tokens`). Errors   IoError, FormatError; Unsupported if the case needs a head or an architecture that is not there
 [[nodiscard]] CaseResult verify_case(const std::filesystem::path& folder, const VerifyOptions& options = {});
 
 /// Compares what was computed with what was expected. A tensor with a NaN or another shape is not ok.
-[[nodiscard]] std::vector<Item> compare(const std::map<std::string, at::Tensor>& computed, const std::map<std::string, at::Tensor>& expected, double tolerance);
+[[nodiscard]] std::vector<Item> compare(const std::map<std::string, at::Tensor>& computed, const std::map<std::string, at::Tensor>& expected,
+                                        double tolerance);
 
 }  // namespace everlong::verify

@@ -30,12 +30,28 @@ std::vector<Variant> variants() {
       all.push_back({"mega_" + function + "_" + bias, "mega", {{"attention_activation", function}, {"relative_positional_bias", bias}}});
       all.push_back({"mega_unchunked_" + function + "_" + bias,
                      "mega",
-                     {{"attention_activation", function}, {"relative_positional_bias", bias}, {"use_chunking", false}, {"chunk_size", int64_t{-1}}, {"max_positions", int64_t{64}}}});
+                     {{"attention_activation", function},
+                      {"relative_positional_bias", bias},
+                      {"use_chunking", false},
+                      {"chunk_size", int64_t{-1}},
+                      {"max_positions", int64_t{64}}}});
     }
   for (const std::string norm : {"layernorm", "rmsnorm", "batchnorm"})
-    all.push_back({"mega_postnorm_" + norm, "mega", {{"normalization_type", norm}, {"normalize_before_mega", false}, {"normalize_before_ffn", false}}});
-  all.push_back({"mega_plain", "mega", {{"use_normalized_ffn", false}, {"norm_affine", false}, {"add_lm_hidden_dense_layer", false}, {"tie_word_embeddings", false}}});
+    all.push_back(
+        {"mega_postnorm_" + norm, "mega", {{"normalization_type", norm}, {"normalize_before_mega", false}, {"normalize_before_ffn", false}}});
+  all.push_back({"mega_plain",
+                 "mega",
+                 {{"use_normalized_ffn", false}, {"norm_affine", false}, {"add_lm_hidden_dense_layer", false}, {"tie_word_embeddings", false}}});
   all.push_back({"mega_truncated", "mega", {{"truncation", int64_t{3}}}});
+  const std::vector<std::pair<std::string, std::vector<std::pair<std::string, ConfigValue>>>> megalodons = {
+      {"tied_scaled_one_head", {{"share_emb", true}, {"scale_emb", true}, {"num_heads", int64_t{1}}}},
+      {"plain_odd_groups",
+       {{"swiglu", false}, {"rescale_nffn", false}, {"norm_affine", false}, {"norm_num_groups", int64_t{5}}, {"cema_ndim", int64_t{3}}}},
+      {"chunk_of_three", {{"chunk_size", int64_t{3}}}},
+      {"window_of_five", {{"attention_window", int64_t{5}}}},
+      {"capped", {{"tsn_policy", std::string("capped")}, {"norm_count_cap", int64_t{6}}}},
+  };
+  for (const auto& [name, overrides] : megalodons) all.push_back({"megalodon_" + name, "megalodon", overrides});
   all.push_back({"transformer_tied", "transformer", {{"tie_word_embeddings", true}, {"num_key_value_heads", int64_t{4}}}});
   return all;
 }
@@ -306,7 +322,8 @@ TEST_P(Conformance, CheckpointedGradientsEqualPlainOnes) {
     model_->zero_grad();
     model_->loss({.tokens = tokens}, targets, model_->model().initial_state(2)).mean.backward();
     std::map<std::string, at::Tensor> found;
-    for (const auto& item : model_->named_parameters()) found.emplace(item.key(), item.value().grad().defined() ? item.value().grad().clone() : at::Tensor());
+    for (const auto& item : model_->named_parameters())
+      found.emplace(item.key(), item.value().grad().defined() ? item.value().grad().clone() : at::Tensor());
     return found;
   };
   const auto plain = gradients(false), checkpointed = gradients(true);

@@ -12,8 +12,9 @@ namespace {
 
 std::vector<std::string> case_names() {
   std::vector<std::string> names;
-  for (const std::string family : {"mega", "bart_decoder"})
-    for (const auto& entry : std::filesystem::directory_iterator(source_path("tests/golden/" + family))) names.push_back(family + "/" + entry.path().filename().string());
+  for (const std::string family : {"mega", "megalodon", "bart_decoder"})
+    for (const auto& entry : std::filesystem::directory_iterator(source_path("tests/golden/" + family)))
+      names.push_back(family + "/" + entry.path().filename().string());
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -27,7 +28,9 @@ std::string failures(const verify::CaseResult& result) {
 
 class Golden : public ::testing::TestWithParam<std::string> {
  protected:
-  [[nodiscard]] verify::CaseResult run(at::ScalarType dtype) const { return verify::verify_case(source_path("tests/golden/" + GetParam()), {.dtype = dtype}); }
+  [[nodiscard]] verify::CaseResult run(at::ScalarType dtype) const {
+    return verify::verify_case(source_path("tests/golden/" + GetParam()), {.dtype = dtype});
+  }
 };
 
 TEST_P(Golden, Fp64WithinOnePartInABillion) {

@@ -11,7 +11,7 @@
 namespace everlong::models {
 
 /// From hidden states to scores of tokens: [tanh(Linear(D -> D))], then the output matrix, which may be the token embedding.
-/// Shapes   hidden [B, T, D]; logits [B, T, V]
+/// Shapes   hidden [B, T, D]; logits [B, T, V], or as many as LmHeadOptions::output_size says
 class LmOutput : public torch::nn::Module {
  public:
   /// `model` must outlive this. Initial matrices N(0, config.initializer_std()), biases 0.

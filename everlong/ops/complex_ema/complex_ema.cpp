@@ -6,6 +6,7 @@
 #include "everlong/base/error.h"
 #include "everlong/ops/complex_ema/complex_ema_kernel.h"
 #include "everlong/tensor/shape.h"
+#include "everlong/tensor/torch.h"
 
 namespace everlong::ops {
 namespace {

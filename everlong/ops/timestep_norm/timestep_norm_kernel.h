@@ -34,13 +34,14 @@ struct TimestepNormSaved {
 
 struct TimestepNormForward {
   TimestepNormResult result;
-  TimestepNormSaved saved;  ///< undefined where not asked for
+  TimestepNormSaved saved = {};  ///< undefined where not asked for
 };
 
 [[nodiscard]] TimestepNormForward timestep_norm_kernel_forward(const TimestepNormArguments& arguments, bool save);
 
 struct TimestepNormGradients {
-  at::Tensor x, weight, bias, mean, variance;  ///< of the incoming state: undefined where there is none
+  at::Tensor x, weight, bias;
+  at::Tensor mean = {}, variance = {};  ///< of the incoming state: undefined where there is none
 };
 
 /// Gradients from those of the output and of the returned state; undefined ones are zero.
