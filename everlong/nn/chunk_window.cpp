@@ -69,7 +69,9 @@ std::optional<at::Tensor> window_valid(const ChunkWindow& window, const Sequence
 }  // namespace
 
 ChunkWindow plan_window(const SequencePlan& plan, int64_t chunk_size, const std::optional<at::Tensor>& valid, const at::Tensor& past_valid) {
-  ChunkWindow window{.chunk_size = chunk_size, .uniform = plan.uniform()};
+  ChunkWindow window;
+  window.chunk_size = chunk_size;
+  window.uniform = plan.uniform();
   for (size_t row = 0; row < plan.start_position.size(); ++row) {
     window.row_past.push_back(within_chunk(plan.start_position[row], chunk_size));
     window.row_keep.push_back(within_chunk(plan.end_position[row], chunk_size));

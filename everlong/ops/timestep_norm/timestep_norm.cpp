@@ -7,6 +7,7 @@
 
 #include "everlong/base/error.h"
 #include "everlong/ops/timestep_norm/timestep_norm_kernel.h"
+#include "everlong/tensor/torch.h"
 
 namespace everlong::ops {
 namespace {
