@@ -1,5 +1,7 @@
 #include <cmath>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -43,17 +45,32 @@ void print_case(const verify::CaseResult& result) {
   print("\n");
 }
 
+/// The folders among the paths: a shell's `golden/*` also names the README beside them.
+std::vector<std::string> folders_of(const std::vector<std::string>& paths) {
+  std::vector<std::string> folders;
+  for (const std::string& path : paths) {
+    if (paths.size() > 1 && std::filesystem::is_regular_file(path)) {
+      log_warning(fmt::format("{}: a file, not the folder of a case; left out", path));
+    } else {
+      folders.push_back(path);
+    }
+  }
+  require(!folders.empty(), [] { return Complaint{.where = "verify", .expected = "folders of cases", .got = "files only"}; });
+  return folders;
+}
+
 }  // namespace
 
 int run_verify(const VerifyOptions& options) {
-  require(options.dump.empty() || options.cases.size() == 1, [&] {
-    return Complaint{.where = "--dump", .expected = "one case", .got = fmt::format("{} cases", options.cases.size())};
+  const std::vector<std::string> cases = folders_of(options.cases);
+  require(options.dump.empty() || cases.size() == 1, [&] {
+    return Complaint{.where = "--dump", .expected = "one case", .got = fmt::format("{} cases", cases.size())};
   });
   const verify::VerifyOptions how{.dtype = torch_dtype(options.compute.dtype.value_or(Dtype::f64)), .tolerance = options.tolerance};
-  for (const std::string& path : options.cases) (void)io::read_json_file(std::filesystem::path(path) / "case.json");  // all are there before one runs
+  for (const std::string& path : cases) (void)io::read_json_file(std::filesystem::path(path) / "case.json");  // all are there before one runs
   Json all = Json::array();
   size_t passed = 0;
-  for (const std::string& path : options.cases) {
+  for (const std::string& path : cases) {
     verify::CaseResult result;
     try {
       result = verify::verify_case(path, how);
@@ -71,8 +88,8 @@ int run_verify(const VerifyOptions& options) {
     if (!options.dump.empty()) checkpoint::save_tensors(options.dump, result.computed);
   }
   if (options.json) print(all.dump() + "\n");
-  log_info(fmt::format("{} of {} cases ok", passed, options.cases.size()));
-  return passed == options.cases.size() ? kSuccess : kFailure;
+  log_info(fmt::format("{} of {} cases ok", passed, cases.size()));
+  return passed == cases.size() ? kSuccess : kFailure;
 }
 
 }  // namespace everlong::app

@@ -35,5 +35,13 @@ class Verify(WithFolder):
         self.assertIn("logits", [item["name"] for item in json.loads(out)[0]["items"] if not item["ok"]])
         self.assertEqual(run("verify", GOLDEN, case)[0], 1)
 
+    def test_files_beside_the_cases_are_left_out(self):
+        readme = self.path("README.md")
+        with open(readme, "w") as file:
+            file.write("cases")
+        status, out, err = run("verify", GOLDEN, readme, "--json")
+        self.assertEqual((status, len(json.loads(out))), (0, 1), err)
+        self.assertIn("README.md", err)
+
     def test_a_missing_case_is_named(self):
         self.refuse("verify", self.path("nothing"), says="nothing")
