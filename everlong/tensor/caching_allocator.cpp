@@ -82,7 +82,7 @@ class Blocks {
     oldest_.push_back({block, size});
     by_size_.emplace(size, std::prev(oldest_.end()));
     cached_bytes_ += size;
-    while (live_bytes_ + cached_bytes_ > peak_live_bytes_ + peak_live_bytes_ / 4 && oldest_.size() > 1) release_oldest();
+    while (live_bytes_ + cached_bytes_ > peak_live_bytes_ + peak_live_bytes_ / 8 && oldest_.size() > 1) release_oldest();
     return true;
   }
 

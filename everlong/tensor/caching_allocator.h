@@ -15,7 +15,7 @@ struct CachedMemory {
 
 /// Makes this process serve CPU tensors of 128 KiB and more from blocks that are kept when a tensor is freed, best fit first; from 2 MiB on they lie
 /// on large pages. Fresh pages cost as much as computing what is written to them, and the C library's heap grows with every new order of sizes;
-/// this does neither: blocks in use and kept together never exceed the largest amount in use by more than a quarter. Smaller tensors stay with
+/// this does neither: blocks in use and kept together never exceed the largest amount in use by more than an eighth. Smaller tensors stay with
 /// libtorch's own allocator. Call it before the first large tensor; it lasts for the process and may be called again.
 void use_caching_allocator();
 
