@@ -137,7 +137,8 @@ at::Tensor read_as_released(models::CausalLm& exact, const at::Tensor& tokens, i
     state = std::move(read.state);
     begin += len;
     if (len < 2 * chunk_size || begin < 8 * chunk_size) continue;
-    const nn::State again = exact.forward({.tokens = tokens.narrow(1, begin - 6 * chunk_size, 6 * chunk_size)}, {}).state;
+    const at::Tensor recent = tokens.narrow(1, begin - 6 * chunk_size, 6 * chunk_size);
+    const nn::State again = exact.forward({.tokens = recent}, exact.model().initial_state(tokens.size(0))).state;
     const auto& slots = exact.model().state_layout().slots();
     for (size_t i = 0; i < slots.size(); ++i) {
       if (slots[i].kind == nn::SlotKind::statistic || slots[i].kind == nn::SlotKind::count)
@@ -194,10 +195,10 @@ TEST(MegalodonUpstreamWindow, PackedDocumentsAndPaddingAreRefused) {
   const at::NoGradGuard no_grad;
   const auto config = tiny({kUpstreamWindow, kShortChunk});
   const auto model = tiny_model(*config);
-  const at::Tensor tokens = random_tokens(*model, 1, 6), ids = at::tensor({{1, 1, 1, 2, 2, 2}}, at::kLong);
+  const at::Tensor tokens = random_tokens(*model, 1, 6), ids = at::tensor({1, 1, 1, 2, 2, 2}, at::kLong).view({1, 6});
   EXPECT_THROW(static_cast<void>(model->forward({.tokens = tokens, .document_ids = ids})), Unsupported);
   EXPECT_THROW(static_cast<void>(model->forward({.tokens = tokens, .valid = ids.eq(1)})), Unsupported);
-  EXPECT_EQ(model->model().initial_state(1).to(at::kCPU).bytes(), config->state_bytes_per_row(0, 8));
+  EXPECT_EQ(model->model().initial_state(1).bytes(), config->state_bytes_per_row(0, 8));
   model->train();
   EXPECT_EQ(model->forward({.tokens = tokens, .document_ids = ids}).logits.size(1), 6);  // training has exact statistics
 }

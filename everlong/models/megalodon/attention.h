@@ -2,6 +2,7 @@
 // The two forms of attention that the shared op does not have: dropped keys in training, and one token against a kept chunk.
 
 #include "everlong/models/megalodon/layer_call.h"
+#include "everlong/ops/gates/gates.h"
 
 namespace everlong::models::megalodon {
 
