@@ -95,7 +95,7 @@ std::vector<PeakRow> ema_rows(const EmaBenchOptions& options, const char* where,
 
 std::vector<PeakMeasurement> measure_ema(const EmaBenchOptions& options) {
   const auto rows = ema_rows(options, "bench ema", [&](const at::Tensor& x, const at::Tensor& dy) {
-    const at::IntArrayRef sizes = {options.model_dim, options.ema_ndim};
+    const std::vector<int64_t> sizes = {options.model_dim, options.ema_ndim};
     const Inputs in = {x, dy, 0.5 + 0.49 * at::rand(sizes), at::randn(sizes)};
     const double forward = 4 * static_cast<double>(options.ema_ndim);
     return EmaWork{forward, 3 * forward, kernel_forward(in), kernel_backward(in), op_forward(in), op_backward(in)};
