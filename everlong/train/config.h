@@ -22,7 +22,8 @@ namespace everlong::train {
 enum class DataOrder { lanes, windows };
 enum class DecayedParameters { matrices, all };
 
-inline constexpr std::array<std::pair<std::string_view, DataOrder>, 2> kDataOrderNames{{{"lanes", DataOrder::lanes}, {"windows", DataOrder::windows}}};
+inline constexpr std::array<std::pair<std::string_view, DataOrder>, 2> kDataOrderNames{
+    {{"lanes", DataOrder::lanes}, {"windows", DataOrder::windows}}};
 inline constexpr std::array<std::pair<std::string_view, models::ProblemType>, 4> kProblemTypeNames{
     {{"automatic", models::ProblemType::automatic},
      {"regression", models::ProblemType::regression},
@@ -45,6 +46,8 @@ struct DataConfig {
   std::string text_column;
   std::string text_b_column;
   std::string label_column;
+  double pixel_mean = 0.5;
+  double pixel_std = 0.5;
   double mask_ratio = 0.4;
   bool whole_words = false;
 };
@@ -77,6 +80,7 @@ struct RunConfig {
   bool keep_best = true;
   std::string metric;
   std::optional<double> classifier_dropout;
+  models::ClassifierConfig classifier;
   int64_t eval_every = 500;
   int64_t eval_segment = 2048;
   int64_t log_every = 10;

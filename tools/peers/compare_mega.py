@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """MEGA here against MEGA in Hugging Face transformers, in one run, as a table in Markdown.
 
-    peer/bin/python tools/peers/compare_mega.py [--rows train-1k,train-4k,train-16k,prefill-4k,decode-122m,decode-7m] [--repeat N]
+    peer/bin/python tools/peers/compare_mega.py [--rows train-1k,train-4k,train-16k,prefill-4k,decode-122m,decode-7m] [--repeat N] [--losses]
 
 Run it with the Python of the peer's environment (README.md). First both compute the logits of the same small-16k encoder weights, and the largest
 difference must stay within 1e-4 of the largest logit; then each row times the peer in fp32 and under bf16 autocast and everlong in fp32 and bf16, one
@@ -74,6 +74,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--losses", action="store_true", help="also train both for 30 steps and print their losses, as losses_mega.py does")
     options = parser.parse_args()
     sys.path.insert(0, str(HERE))
     check_outputs()
@@ -86,6 +87,9 @@ def main():
         ratio = f"{min(t['ms'] for t in good) / min(m['ms'] for m in mine):.1f}" if good else "peer failed"
         memory = f"{min((t['memory'] for t in good), default=0) / 1e9:.2f} / {min(m['memory'] for m in mine) / 1e9:.2f}"
         print(f"| {name} | {text(theirs[0])} | {text(theirs[1])} | {text(mine[0])} | {text(mine[1])} | {ratio} | {memory} |", flush=True)
+    if options.losses:
+        print(flush=True)
+        subprocess.run([sys.executable, str(HERE / "losses_mega.py")], check=True)
 
 
 if __name__ == "__main__":
