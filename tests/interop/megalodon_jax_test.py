@@ -25,7 +25,7 @@ MODELS = [
     ("tied", dict(TINY, scale_emb=True, share_emb=True, num_layers=1), 7),
     ("scaled", dict(TINY, scale_emb=True, rescale_nffn=True, norm_eps=1e-4, cema_ndim=3), 1),
     ("no_affine", dict(TINY, norm_affine=False, norm_num_groups=3, swiglu=True), 33),
-    ("narrow_output", dict(TINY, output_size=17, num_heads=3), 24),
+    ("narrow_output", dict(TINY, output_size=17, num_heads=4, z_dim=24), 24),
     ("window", dict(TINY, attention_window=5, num_heads=2, z_dim=16), 27),
 ]
 
