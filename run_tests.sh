@@ -2,7 +2,7 @@
 # Sets up the machine as quickstart.sh does, builds, and runs every test and check. The last line is "N passed, N failed".
 #
 #   ./run_tests.sh          everything that a change must pass
-#   ./run_tests.sh --full   also: Hugging Face and PyTorch as peers, g++ build, sanitizers over the torch rooms, CUDA compilation
+#   ./run_tests.sh --full   also: Hugging Face, PyTorch and megalodon-jax as peers, g++ build, sanitizers over the torch rooms, CUDA compilation
 set -uo pipefail
 cd "$(dirname "$0")"
 source tools/setup.sh
@@ -75,6 +75,10 @@ tensorboard() { tensorboard_environment && EVERLONG_PROGRAM=build/release/bin/ev
 # Hugging Face's own code and PyTorch against ours; torch and transformers come into an environment of their own.
 peers() { python3 tests/interop/mega_hf_test.py --environment .venv-interop; }
 mega_and_hugging_face() { peers && EVERLONG_PROGRAM=build/release/bin/everlong .venv-interop/bin/python tests/interop/mega_hf_test.py; }
+megalodon_and_jax() {
+  python3 tests/interop/megalodon_jax_test.py --environment .venv-interop &&
+    EVERLONG_PROGRAM=build/release/bin/everlong .venv-interop/bin/python tests/interop/megalodon_jax_test.py
+}
 pytorch_reads_our_files() { peers && EVERLONG_IO_TEST=build/release/bin/io_test .venv-interop/bin/python tests/interop/torch_file_test.py; }
 
 # nvcc is enough to compile the CUDA kernels; linking and running them needs more than a machine without a GPU has.
@@ -112,6 +116,7 @@ ctests fuzz -L fuzz
 
 if $full; then
   check "MEGA and Hugging Face read each other" mega_and_hugging_face
+  check "Megalodon and megalodon-jax read each other" megalodon_and_jax
   check "PyTorch reads our files" pytorch_reads_our_files
   check "build gcc" env CXX=g++ bash -c 'source tools/setup.sh; everlong_build gcc'
   run_gtests gcc

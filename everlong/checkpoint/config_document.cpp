@@ -114,6 +114,10 @@ void ConfigDocument::set_label_names(const std::vector<std::string>& names) {
   content_->object["label2id"] = std::move(by_name);
 }
 
+void ConfigDocument::drop(const KeySet& keys) {
+  for (const std::string& key : keys) content_->object.erase(key);
+}
+
 void ConfigDocument::set_text(const std::string& key, const std::string& value) { content_->object[key] = value; }
 void ConfigDocument::set_flag(const std::string& key, bool value) { content_->object[key] = value; }
 

@@ -39,6 +39,9 @@ class ConfigDocument {
   /// Replaces "id2label" and "label2id".
   void set_label_names(const std::vector<std::string>& names);
 
+  /// Takes keys out that mean nothing here; those that are not there are passed over.
+  void drop(const KeySet& keys);
+
   /// Replaces a text or a flag, or adds it.
   void set_text(const std::string& key, const std::string& value);
   void set_flag(const std::string& key, bool value);

@@ -4,11 +4,13 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "everlong/base/error.h"
 #include "everlong/checkpoint/dtypes.h"
 #include "everlong/checkpoint/torch_tensors.h"
 #include "everlong/io/excerpt.h"
+#include "everlong/io/json.h"
 #include "everlong/io/safetensors.h"
 #include "everlong/io/safetensors_set.h"
 #include "everlong/io/weight_map.h"
@@ -73,11 +75,16 @@ std::filesystem::path find_weights(const std::filesystem::path& folder) {
 
 std::vector<std::filesystem::path> find_model_shards(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
-  for (;;) {
-    const auto next = folder / fmt::format("consolidated.{:02}.pth", found.size());
-    if (!std::filesystem::exists(next)) return found;
-    found.push_back(next);
-  }
+  const auto next = [&] { return folder / fmt::format("consolidated.{:02}.pth", found.size()); };
+  while (std::filesystem::exists(next())) found.push_back(next());
+  const auto about = folder / "consolidate_config.json";
+  if (found.empty() || !std::filesystem::exists(about)) return found;
+  const io::Json said = io::read_json_file(about);
+  const auto size = said.is_object() ? said.find("model_parallel_size") : said.end();
+  if (size != said.end() && size->is_number_integer() && size->get<int64_t>() != std::ssize(found))
+    throw FormatError({.file = about.string(), .field = "model_parallel_size"}, fmt::format("{} files consolidated.NN.pth", size->get<int64_t>()),
+                      fmt::format("{}, up to {}", found.size(), found.back().filename().string()));
+  return found;
 }
 
 TensorFile load_weights(const std::filesystem::path& path) {

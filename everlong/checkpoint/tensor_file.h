@@ -31,6 +31,7 @@ struct TensorFile {
 [[nodiscard]] std::filesystem::path find_weights(const std::filesystem::path& folder);
 
 /// The parts of a model that was split over devices, in the order of their ranks: consolidated.00.pth, consolidated.01.pth and so on. Empty = none.
+/// Errors   FormatError if consolidate_config.json beside them says that there are more or fewer
 [[nodiscard]] std::vector<std::filesystem::path> find_model_shards(const std::filesystem::path& folder);
 
 /// Reads the weights of a model directory, or of a file or index of weights.

@@ -1,5 +1,6 @@
 #include "everlong/models/architecture.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include <fmt/format.h>
@@ -27,10 +28,11 @@ checkpoint::TensorMap ArchitectureConfig::join_shards(const std::vector<checkpoi
       {.where = shards.front().path.string(), .expected = "weights in one piece", .got = fmt::format("{} parts of a split model", shards.size())});
 }
 
-OriginalCheckpoint ArchitectureConfig::original_checkpoint(Task /*task*/, const checkpoint::TensorMap& /*tensors*/) const {
-  throw Unsupported({.where = std::string(model_type()),
-                     .expected = "an architecture with an original release",
-                     .got = "one whose public form is all there is",
+OriginalCheckpoint ArchitectureConfig::original_checkpoint(Dialect dialect, Task /*task*/, const checkpoint::TensorMap& /*tensors*/) const {
+  const auto* name = std::find_if(kDialectNames.begin(), kDialectNames.end(), [&](const auto& entry) { return entry.second == dialect; });
+  throw Unsupported({.where = fmt::format("convert to {}", name->first),
+                     .expected = "a model of the family that the dialect is of",
+                     .got = std::string(model_type()),
                      .hint = "convert --to hf"});
 }
 

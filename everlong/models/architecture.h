@@ -1,6 +1,7 @@
 #pragma once
 // What an architecture gives to the rest: a configuration that can describe, check, build and name itself.
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -47,7 +48,22 @@ struct Placeholder {
 
 using Renaming = std::pair<std::string, std::string>;
 
-/// A checkpoint of the authors' own training code, in the public dialect.
+/// Who is to read what is written: names, layout and storage of the tensors.
+enum class Dialect {
+  hf,             ///< a model directory in the family's public dialect, that of its Hugging Face code where there is such
+  fairseq,        ///< one file of torch.save for MEGA's original training code
+  consolidated,   ///< a folder for Megalodon's release
+  megalodon_hf,   ///< a folder for the package megalodon-hf
+  megalodon_jax,  ///< one safetensors file for the package megalodon-jax
+};
+
+inline constexpr std::array<std::pair<std::string_view, Dialect>, 5> kDialectNames{{{"hf", Dialect::hf},
+                                                                                    {"fairseq", Dialect::fairseq},
+                                                                                    {"consolidated", Dialect::consolidated},
+                                                                                    {"megalodon-hf", Dialect::megalodon_hf},
+                                                                                    {"megalodon-jax", Dialect::megalodon_jax}}};
+
+/// A checkpoint of other code for the architecture, in the public dialect.
 struct AdoptedCheckpoint {
   Task task = Task::causal_lm;
   checkpoint::TensorMap tensors = {};  ///< under public names
@@ -56,10 +72,11 @@ struct AdoptedCheckpoint {
   std::vector<std::string> notes = {};
 };
 
-/// A model as the authors' own training code would have saved it.
+/// A model as other code for the architecture would have saved it.
 struct OriginalCheckpoint {
   checkpoint::TensorMap tensors = {};
   checkpoint::Settings settings = {};
+  checkpoint::Metadata metadata = {};   ///< of a safetensors file
   std::vector<Renaming> renamed = {};   ///< from public names
   std::vector<std::string> notes = {};  ///< what that code does not have
 };
@@ -85,11 +102,17 @@ class ArchitectureConfig {
   /// Makes an encoder's configuration that of a decoder which takes the encoder's weights. Errors  Unsupported where that has no meaning
   virtual void become_decoder();
 
-  /// Takes a checkpoint of the authors' own training code: sets this configuration from its settings and shapes and gives its tensors public names.
-  /// None if the file is not of this architecture. Errors  Unsupported for what cannot be represented, by name; FormatError if settings are missing
+  /// Keys of other dialects' configurations that are understood or say nothing here: neither kept nor warned about.
+  [[nodiscard]] virtual KeySet foreign_keys() const { return {}; }
+
+  /// Takes a checkpoint of the authors' own training code or of another port: sets this configuration from its settings and shapes and gives its
+  /// tensors public names. A file without settings may be the weights of a model directory whose config.json has set this configuration.
+  /// None if the file is not of this architecture, or in the public dialect already.
+  /// Errors   Unsupported for what cannot be represented, by name; FormatError if settings are missing or tensors have another shape
   virtual std::optional<AdoptedCheckpoint> adopt_original(const checkpoint::TrainingFile& original);
-  /// The opposite way, from tensors under public names. Errors  Unsupported if the authors' code would compute something else with them
-  [[nodiscard]] virtual OriginalCheckpoint original_checkpoint(Task task, const checkpoint::TensorMap& tensors) const;
+  /// The opposite way, from tensors under public names. Errors  Unsupported if the architecture does not have the dialect, or the code that reads
+  /// it would compute something else
+  [[nodiscard]] virtual OriginalCheckpoint original_checkpoint(Dialect dialect, Task task, const checkpoint::TensorMap& tensors) const;
   /// Joins the parts of a model that was split over devices, rank by rank, under public names.
   /// Errors   Unsupported where an architecture has no such files; FormatError naming file and tensor if the parts do not fit together
   [[nodiscard]] virtual checkpoint::TensorMap join_shards(const std::vector<checkpoint::TensorFile>& shards) const;

@@ -94,14 +94,15 @@ LoadedConfig config_from(checkpoint::ConfigDocument document) {
   LoadedConfig loaded{.config = nullptr, .task_config = {}, .document = std::move(document), .unknown_keys = {}};
   loaded.config = find_architecture(loaded.document.model_type()).make_config();
   const Fields task_fields = loaded.task_config.fields();
+  const auto given = loaded.document.keys();
+  loaded.document.drop(loaded.config->foreign_keys());
   loaded.unknown_keys = loaded.document.apply(loaded.config->fields());
   (void)loaded.document.apply(task_fields);
   std::erase_if(loaded.unknown_keys, [&](const std::string& key) { return task_fields.find(key) != nullptr; });
   loaded.task_config.label_names = loaded.document.label_names();
-  const auto keys = loaded.document.keys();
-  if (!keys.contains("num_labels") && !loaded.task_config.label_names.empty())
+  if (!given.contains("num_labels") && !loaded.task_config.label_names.empty())
     loaded.task_config.num_labels = static_cast<int64_t>(loaded.task_config.label_names.size());
-  loaded.config->adopt_public_defaults(keys);
+  loaded.config->adopt_public_defaults(given);
   loaded.config->validate();
   return loaded;
 }
@@ -118,25 +119,30 @@ struct Source {
   std::vector<std::string> ignored, notes;
 };
 
+/// A source whose tensors have been given public names. Errors  as ArchitectureConfig::validate
+Source adopted_source(LoadedConfig config, AdoptedCheckpoint adopted, const std::filesystem::path& path) {
+  config.config->validate();
+  return {.config = std::move(config),
+          .tensors = std::move(adopted.tensors),
+          .file = path.string(),
+          .task = adopted.task,
+          .renamed = std::move(adopted.renamed),
+          .ignored = std::move(adopted.ignored),
+          .notes = std::move(adopted.notes)};
+}
+
 Source read_original(const std::filesystem::path& path) {
   const checkpoint::TrainingFile original = checkpoint::read_training_file(path);
   for (const Architecture& architecture : architectures()) {
     auto config = architecture.make_config();
     auto adopted = config->adopt_original(original);
-    if (!adopted) continue;
-    config->validate();
-    return {.config = {.config = std::move(config), .task_config = {}, .document = {}, .unknown_keys = {}},
-            .tensors = std::move(adopted->tensors),
-            .file = path.string(),
-            .task = adopted->task,
-            .renamed = std::move(adopted->renamed),
-            .ignored = std::move(adopted->ignored),
-            .notes = std::move(adopted->notes)};
+    if (adopted)
+      return adopted_source({.config = std::move(config), .task_config = {}, .document = {}, .unknown_keys = {}}, std::move(*adopted), path);
   }
   throw Unsupported({.where = path.string(),
-                     .expected = "tensors under the names of an original release known here",
+                     .expected = "tensors under the names of an original release or a port known here, with their settings",
                      .got = "others",
-                     .hint = "name the folder with config.json if this is pytorch_model.bin"});
+                     .hint = "name the folder with config.json if these are the weights of a model directory"});
 }
 
 /// The weights of a model directory, in one piece.
@@ -148,10 +154,12 @@ checkpoint::TensorFile read_weights(const std::filesystem::path& path, const Arc
   return {.tensors = config.join_shards(shards), .metadata = {}, .path = parts.front()};
 }
 
-Source read_source(const std::filesystem::path& path) {
-  if (checkpoint::is_training_file(path)) return read_original(path);
+/// A model directory; its weights may be in the dialect of another port.
+Source read_folder(const std::filesystem::path& path) {
   LoadedConfig config = load_config(path);
-  auto weights = read_weights(path, *config.config);
+  checkpoint::TensorFile weights = read_weights(path, *config.config);
+  auto adopted = config.config->adopt_original({.tensors = weights.tensors, .settings = {}, .metadata = weights.metadata, .path = weights.path});
+  if (adopted) return adopted_source(std::move(config), std::move(*adopted), weights.path);
   const Task task = config.saved_task();
   return {.config = std::move(config),
           .tensors = std::move(weights.tensors),
@@ -161,6 +169,8 @@ Source read_source(const std::filesystem::path& path) {
           .ignored = {},
           .notes = {}};
 }
+
+Source read_source(const std::filesystem::path& path) { return checkpoint::is_training_file(path) ? read_original(path) : read_folder(path); }
 
 /// A causal and a masked language model have the same head under different names: gives a tensor of the other kind the name it has in this one.
 void rename_sibling_head(Source& source, Task task) {

@@ -4,9 +4,13 @@
 #include <array>
 #include <string_view>
 
+#include <nlohmann/json.hpp>
+
 #include "everlong/base/error.h"
+#include "everlong/checkpoint/torch_tensors.h"
 #include "everlong/checkpoint/training_file.h"
 #include "everlong/io/atomic_file.h"
+#include "everlong/io/json.h"
 #include "everlong/models/model_directory.h"
 #include "everlong/tensor/torch.h"
 #include "everlong/train/run_directory.h"
@@ -26,6 +30,8 @@ constexpr std::array<std::string_view, 10> kCopiedFiles{"everlong_tokenizer.json
                                                         "vocab.bpe",
                                                         "encoder.json",
                                                         "generation_config.json"};
+
+bool is_one_file(Dialect dialect) { return dialect == Dialect::fairseq || dialect == Dialect::megalodon_jax; }
 
 void refuse_taken(const fs::path& destination) {
   if (!fs::exists(destination) || (fs::is_directory(destination) && fs::is_empty(destination))) return;
@@ -100,6 +106,13 @@ fs::path absolute_target(const fs::path& destination) {
   return target;
 }
 
+/// Files of weights in a folder, as the report lists them.
+void report_files(const fs::path& place, const checkpoint::TensorMap& tensors, ConvertReport& report) {
+  report.num_tensors = std::ssize(tensors);
+  for (const std::string& file : report.files)
+    if (!file.ends_with(".json")) report.size_bytes += static_cast<int64_t>(fs::file_size(place / file));
+}
+
 void write_directory(const fs::path& folder, const fs::path& target, models::LoadedHead& loaded, const ConvertOptions& options, ConvertReport& report) {
   const checkpoint::TensorMap tensors = stored_tensors(loaded, options);
   io::AtomicFolder written(target, io::IfExists::replace);
@@ -108,16 +121,15 @@ void write_directory(const fs::path& folder, const fs::path& target, models::Loa
   if (options.dtype) loaded.document.set_text("torch_dtype", public_dtype_name(*options.dtype));
   models::save_config(place, *loaded.model, loaded.document);
   if (fs::is_directory(folder)) report.copied = copy_small_files(folder, place);
-  report.num_tensors = std::ssize(tensors);
-  for (const std::string& file : report.files)
-    if (!file.ends_with(".json")) report.size_bytes += static_cast<int64_t>(fs::file_size(place / file));
+  report_files(place, tensors, report);
   for (const std::string& key : loaded.model->config().unknown_to_public_code())
     report.notes.push_back(key + " is not known to the family's Hugging Face code, which would compute another model");
   refuse_taken(target);
   written.commit();
 }
 
-void write_original(const fs::path& target, const models::LoadedHead& loaded, const ConvertOptions& options, ConvertReport& report) {
+/// The model as the code of another dialect saves it.
+models::OriginalCheckpoint original_of(const models::LoadedHead& loaded, const ConvertOptions& options) {
   checkpoint::TensorMap tensors = stored_tensors(loaded, options);
   if (loaded.model->task() == models::Task::embedding) {  // saved without the prefix
     const std::string prefix(loaded.model->config().base_prefix());
@@ -125,29 +137,89 @@ void write_original(const fs::path& target, const models::LoadedHead& loaded, co
     for (const auto& [name, tensor] : tensors) prefixed.emplace(prefix + name, tensor);
     tensors = std::move(prefixed);
   }
-  models::OriginalCheckpoint original = loaded.model->config().original_checkpoint(loaded.model->task(), tensors);
-  checkpoint::write_training_file(target, original.tensors, original.settings);
+  return loaded.model->config().original_checkpoint(options.dialect, loaded.model->task(), tensors);
+}
+
+void write_file(const fs::path& target, const models::OriginalCheckpoint& original, Dialect dialect, ConvertReport& report) {
+  if (dialect == Dialect::fairseq)
+    checkpoint::write_training_file(target, original.tensors, original.settings);
+  else
+    checkpoint::save_tensors(target, original.tensors, original.metadata);
   report.files = {target.filename().string()};
-  report.num_tensors = std::ssize(original.tensors);
-  report.size_bytes = static_cast<int64_t>(fs::file_size(target));
+  report_files(target.parent_path(), original.tensors, report);
+}
+
+/// The name that the release has for a dtype.
+std::string release_dtype_name(at::ScalarType dtype) {
+  if (dtype == at::kFloat) return "fp32";
+  if (dtype == at::kBFloat16) return "bf16";
+  throw Unsupported({.where = "convert to consolidated", .expected = "weights in fp32 or bf16", .got = c10::toString(dtype), .hint = "add --dtype f32"});
+}
+
+/// The files that the release reloads. Its tokenizer is a SentencePiece model, opened from where the program runs.
+void write_consolidated(const fs::path& place, const models::OriginalCheckpoint& original, ConvertReport& report) {
+  const auto model = std::find_if(report.copied.begin(), report.copied.end(), [](const std::string& name) { return name.ends_with(".model"); });
+  io::Json tokenizer = {{"path", nullptr}, {"additional_vocab_size", 0}, {"data_tokenized", false}};
+  if (model != report.copied.end())
+    tokenizer["path"] = *model;
+  else
+    report.notes.emplace_back("the release needs a SentencePiece model: name one in config.json under tokenizer.path");
+  const std::string dtype = release_dtype_name(original.tensors.at("embed.weight").scalar_type());
+  io::write_json(place / "config.json",
+                 io::Json{{"model", io::parse_json(checkpoint::settings_text(original.settings), "config.json")}, {"tokenizer", std::move(tokenizer)}});
+  io::write_json(place / "consolidate_config.json", io::Json{{"model_parallel_size", 1}, {"dtype", dtype}});
+  checkpoint::save_torch_tensors(place / "consolidated.pth", original.tensors);
+  report.files = {"consolidated.pth"};
+}
+
+void write_port(const fs::path& place, models::OriginalCheckpoint& original, const ConvertOptions& options, ConvertReport& report) {
+  report.files =
+      checkpoint::save_weights(place, original.tensors, {.format = options.format, .max_shard_bytes = options.max_shard_bytes, .metadata = {{"format", "pt"}}});
+  original.settings["torch_dtype"] = public_dtype_name(original.tensors.at("model.embed.weight").scalar_type());
+  io::write_json(place / "config.json", io::parse_json(checkpoint::settings_text(original.settings), "config.json"));
+}
+
+void write_folder(const fs::path& folder, const fs::path& target, models::OriginalCheckpoint& original, const ConvertOptions& options,
+                  ConvertReport& report) {
+  io::AtomicFolder written(target, io::IfExists::replace);
+  const fs::path& place = written.temporary();
+  if (fs::is_directory(folder)) report.copied = copy_small_files(folder, place);
+  if (options.dialect == Dialect::consolidated)
+    write_consolidated(place, original, report);
+  else
+    write_port(place, original, options, report);
+  report_files(place, original.tensors, report);
+  refuse_taken(target);
+  written.commit();
+}
+
+void write_original(const fs::path& folder, const fs::path& target, const models::LoadedHead& loaded, const ConvertOptions& options,
+                    ConvertReport& report) {
+  models::OriginalCheckpoint original = original_of(loaded, options);
   report.renamed.insert(report.renamed.end(), original.renamed.begin(), original.renamed.end());
   report.notes.insert(report.notes.end(), original.notes.begin(), original.notes.end());
+  if (is_one_file(options.dialect))
+    write_file(target, original, options.dialect, report);
+  else
+    write_folder(folder, target, original, options, report);
 }
 
 }  // namespace
 
 ConvertReport convert_model(const fs::path& source, const fs::path& destination, const ConvertOptions& options) {
   const fs::path target = absolute_target(destination);
-  const bool one_file = options.dialect == Dialect::fairseq;
-  if (one_file && fs::exists(target)) throw StateError({.where = destination.string(), .expected = "the name of a new file", .got = "one that exists"});
+  if (is_one_file(options.dialect) && fs::exists(target)) throw StateError({.where = destination.string(), .expected = "the name of a new file", .got = "one that exists"});
+  require(options.dialect != Dialect::megalodon_jax || target.extension() == ".safetensors", [&] {
+    return Complaint{.where = destination.string(), .expected = "a file named .safetensors, as megalodon-jax wants it", .got = "another name"};
+  });
   refuse_taken(target);
   const fs::path folder = checkpoint::is_training_file(source) ? source : resolve_model_path(source);
   models::LoadedHead loaded = load_as_stored(folder, options);
   ConvertReport report = report_of(loaded, folder);
-  if (one_file)
-    write_original(target, loaded, options, report);
-  else
+  if (options.dialect == Dialect::hf)
     write_directory(folder, target, loaded, options, report);
+  else
+    write_original(folder, target, loaded, options, report);
   return report;
 }
 

@@ -11,21 +11,17 @@
 #include <c10/core/ScalarType.h>
 
 #include "everlong/checkpoint/tensor_file.h"
-#include "everlong/models/task.h"
+#include "everlong/models/architecture.h"
 
 namespace everlong::train {
 
-/// Names of tensors in what is written.
-enum class Dialect {
-  hf,       ///< a model directory for the family's Hugging Face code
-  fairseq,  ///< one file of torch.save for the original training code
-};
+using models::Dialect;
 
 struct ConvertOptions {
   std::optional<at::ScalarType> dtype = {};  ///< of every floating-point tensor; none = each as in the source
   Dialect dialect = Dialect::hf;
-  checkpoint::WeightFormat format = checkpoint::WeightFormat::safetensors;  ///< of a model directory
-  int64_t max_shard_bytes = 0;                                              ///< of a model directory; 0 = one file
+  checkpoint::WeightFormat format = checkpoint::WeightFormat::safetensors;  ///< of a folder for Hugging Face code
+  int64_t max_shard_bytes = 0;                                              ///< of a folder for Hugging Face code; 0 = one file
   std::optional<models::Task> task = {};                                    ///< head to write; none = the source's
   bool as_decoder = false;                                                  ///< an encoder's weights in a decoder
 };
@@ -43,14 +39,15 @@ struct ConvertReport {
   std::vector<std::string> notes;
   int64_t num_tensors = 0;  ///< written
   int64_t parameter_count = 0;
-  int64_t size_bytes = 0;  ///< of the files of weights
+  int64_t size_bytes = 0;          ///< of the files of weights
   std::string task;                ///< of the head, as --task names it
   std::vector<std::string> files;  ///< of weights, an index last
 };
 
-/// Loads a model directory, a run's best checkpoint or a file of the original training code (.pt), with its head, and writes it anew. A model directory
-/// gets config.json, weights in public names and copies of the tokenizer's files. What is written appears whole or not at all.
-/// Errors   as models::load_head; StateError if `destination` exists and is not an empty folder; Unsupported if the dialect cannot hold the model; IoError
+/// Loads a model directory, a run's best checkpoint or a file of other code for the architecture (.pt, .safetensors), with its head, and writes it
+/// anew. A folder gets its configuration, weights and copies of the tokenizer's files. What is written appears whole or not at all.
+/// Errors   as models::load_head; StateError if `destination` exists and is not an empty folder; InvalidArgument if a file for megalodon-jax is not
+///          named .safetensors; Unsupported if the dialect cannot hold the model; IoError
 [[nodiscard]] ConvertReport convert_model(const std::filesystem::path& source, const std::filesystem::path& destination,
                                           const ConvertOptions& options = {});
 

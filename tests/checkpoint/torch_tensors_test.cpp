@@ -161,5 +161,27 @@ TEST(TrainingFiles, SettingsAreFoundInArgsAndInCfg) {
   EXPECT_EQ(read_training_file(sample("fairseq.pt")).settings.at("encoder_layers"), ConfigValue(int64_t{2}));
 }
 
+TEST(TrainingFiles, SettingsOfASafetensorsFileStandInItsMetadata) {
+  const TemporaryFolder folder;
+  const TensorMap tensors{{"w", at::ones({2})}};
+  const std::string text = R"({"a":-3,"b":1e-05,"c":null,"d":true,"e":"x","f":[1],"g":{"h":1}})";
+  save_tensors(folder / "c.safetensors", tensors, {{"config_json", text}, {"format", "other"}});
+  EXPECT_TRUE(is_training_file(folder / "c.safetensors"));
+  const TrainingFile read = read_training_file(folder / "c.safetensors");
+  EXPECT_EQ(read.settings, (Settings{{"a", int64_t{-3}}, {"b", 1e-5}, {"c", std::monostate()}, {"d", true}, {"e", std::string("x")}}));
+  EXPECT_EQ(read.metadata.at("format"), "other");
+  expect_equal(read.tensors, tensors);
+  save_tensors(folder / "c.safetensors", tensors, {{"config_json", "{\"a\": }"}});
+  EXPECT_THROW(static_cast<void>(read_training_file(folder / "c.safetensors")), FormatError);
+}
+
+TEST(TrainingFiles, SettingsAreSpeltAsPythonSpellsThem) {
+  const Settings numbers{{"b", 1e-5}, {"a", 100000.0}, {"c", 1e16}, {"d", 0.1}, {"e", 0.0}, {"f", int64_t{7}}};
+  EXPECT_EQ(settings_text(numbers), R"({"a":100000.0,"b":1e-05,"c":1e+16,"d":0.1,"e":0.0,"f":7})");
+  const Settings others{{"a", false}, {"b", std::monostate()}, {"c", std::string("\"\u00e4\n")}, {"d", std::vector<std::string>{"x", "y"}}};
+  EXPECT_EQ(settings_text(others), R"({"a":false,"b":null,"c":"\"\u00e4\n","d":["x","y"]})");
+  EXPECT_EQ(settings_text({}), "{}");
+}
+
 }  // namespace
 }  // namespace everlong::checkpoint

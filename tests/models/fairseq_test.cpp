@@ -113,7 +113,7 @@ TEST(Fairseq, ALanguageModelSurvivesTheWayThereAndBack) {
   for (size_t i = 0; i < variants.size(); ++i) {
     const TemporaryFolder folder;
     const auto model = language_model(variants[i]);
-    const auto original = model->config().original_checkpoint(model->task(), models::public_weights(*model));
+    const auto original = model->config().original_checkpoint(models::Dialect::fairseq, model->task(), models::public_weights(*model));
     EXPECT_TRUE(original.notes.empty()) << i << original.notes.front();
     for (const char* name : {"decoder.embed_tokens.weight", "decoder.output_projection.weight", "decoder.version", "decoder.layers.0.mega_layer.move.delta"})
       EXPECT_TRUE(original.tensors.contains(name)) << name;
@@ -129,7 +129,7 @@ TEST(Fairseq, ALanguageModelSurvivesTheWayThereAndBack) {
 TEST(Fairseq, AMaskedLanguageModelSurvivesTheWayThereAndBack) {
   const TemporaryFolder folder;
   const auto model = models::load_head(golden("mlm_chunk8_simple_softmax")).model;
-  const auto original = model->config().original_checkpoint(model->task(), models::public_weights(*model));
+  const auto original = model->config().original_checkpoint(models::Dialect::fairseq, model->task(), models::public_weights(*model));
   checkpoint::write_training_file(folder / "c.pt", original.tensors, original.settings);
   const auto back = models::load_head(folder / "c.pt");
   EXPECT_EQ(back.model->task(), models::Task::masked_lm);
@@ -209,7 +209,7 @@ TEST(Fairseq, WhatHasNoPlaceIsRefusedByName) {
 TEST(Fairseq, WhatTheOriginalWouldComputeOtherwiseIsNotWritten) {
   const auto refused = [](const std::vector<std::pair<std::string, ConfigValue>>& overrides) {
     const auto model = language_model(overrides);
-    EXPECT_THROW(static_cast<void>(model->config().original_checkpoint(model->task(), models::public_weights(*model))), Unsupported) << overrides.front().first;
+    EXPECT_THROW(static_cast<void>(model->config().original_checkpoint(models::Dialect::fairseq, model->task(), models::public_weights(*model))), Unsupported) << overrides.front().first;
   };
   refused({{"rmsnorm_weight_only", true}, {"normalization_type", std::string("rmsnorm")}});
   refused({{"add_token_type_embeddings", true}});

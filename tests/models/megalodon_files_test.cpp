@@ -93,6 +93,31 @@ TEST(MegalodonFiles, PartsThatDoNotFitAreRefusedByName) {
   EXPECT_NE(message(whole, "").find("the same values as in the first part"), std::string::npos);
 }
 
+TEST(MegalodonFiles, PartsThatNobodyKnowsHowToJoinAndMissingPartsAreRefused) {
+  const auto message = [](const std::function<void(const TemporaryFolder&, checkpoint::TensorMap&)>& change) {
+    const TemporaryFolder folder;
+    write_run_config(folder.path(), "base");
+    checkpoint::TensorMap whole = checkpoint::load_weights(golden("base")).tensors;
+    change(folder, whole);
+    write_parts(folder.path(), whole);
+    try {
+      static_cast<void>(models::load_causal_lm(folder.path()));
+    } catch (const FormatError& error) {
+      return std::string(error.what());
+    }
+    return std::string("read");
+  };
+  const auto stranger = [](const TemporaryFolder&, checkpoint::TensorMap& tensors) { tensors["layers.0.mega.stranger"] = at::ones({4}); };
+  const auto size_of = [](const std::string& size) {
+    return [size](const TemporaryFolder& folder, checkpoint::TensorMap&) {
+      write_text(folder / "consolidate_config.json", "{\"model_parallel_size\": " + size + ", \"dtype\": \"fp32\"}");
+    };
+  };
+  EXPECT_NE(message(stranger).find("layers.0.mega.stranger"), std::string::npos);
+  EXPECT_NE(message(size_of("4")).find("expected 4 files"), std::string::npos);
+  EXPECT_EQ(message(size_of("2")), "read");
+}
+
 models::LoadedModel loaded_with(const std::string& name, const at::Tensor& tensor, const std::string& more_config = {}) {
   const TemporaryFolder folder;
   std::string config = text_of(golden("base") / "config.json");

@@ -67,12 +67,34 @@ int64_t shard_bytes(const std::string& text) {
   return std::stoll(text.substr(0, digits)) * factor->second;
 }
 
+train::Dialect dialect_of(Dialect to) {
+  switch (to) {
+    case Dialect::hf:
+      return train::Dialect::hf;
+    case Dialect::fairseq:
+      return train::Dialect::fairseq;
+    case Dialect::consolidated:
+      return train::Dialect::consolidated;
+    case Dialect::megalodon_hf:
+      return train::Dialect::megalodon_hf;
+    case Dialect::megalodon_jax:
+      return train::Dialect::megalodon_jax;
+  }
+  return train::Dialect::hf;
+}
+
+std::string name_of(train::Dialect dialect) {
+  for (const auto& [name, named] : models::kDialectNames)
+    if (named == dialect) return std::string(name);
+  return {};
+}
+
 }  // namespace
 
 int run_convert(const ConvertOptions& options) {
   train::ConvertOptions how;
   if (options.dtype) how.dtype = torch_dtype(*options.dtype);
-  if (options.to == Dialect::fairseq) how.dialect = train::Dialect::fairseq;
+  how.dialect = dialect_of(options.to);
   if (options.format == WeightForm::bin) how.format = checkpoint::WeightFormat::torch;
   if (options.task) how.task = models::task_named(*options.task);
   how.as_decoder = options.decoder;
@@ -80,7 +102,7 @@ int run_convert(const ConvertOptions& options) {
   const train::ConvertReport report = train::convert_model(options.source, options.destination, how);
   for (const std::string& note : report.notes) log_warning(note);
   if (options.json) {
-    print_json(report, options.destination, options.to == Dialect::hf ? "hf" : "fairseq");
+    print_json(report, options.destination, name_of(how.dialect));
   } else {
     print_text(report, options.destination);
   }

@@ -8,8 +8,8 @@
 
 namespace everlong::app {
 
-/// Names of tensors in the file that is written.
-enum class Dialect { hf, fairseq };
+/// Who is to read what is written.
+enum class Dialect { hf, fairseq, consolidated, megalodon_hf, megalodon_jax };
 /// Form of the weights in a model directory.
 enum class WeightForm { safetensors, bin };
 
@@ -19,8 +19,8 @@ struct ConvertOptions {
   Dialect to = Dialect::hf;
   std::optional<Dtype> dtype;  ///< storage; none = as in the source
   WeightForm format = WeightForm::safetensors;
-  std::string max_shard_size;        ///< "2GB"; empty = one file
-  std::optional<std::string> task;   ///< none = the source's
+  std::string max_shard_size;       ///< "2GB"; empty = one file
+  std::optional<std::string> task;  ///< none = the source's
   bool decoder = false;
   bool json = false;
 };

@@ -81,7 +81,7 @@ class Config final : public ArchitectureConfig {
   std::vector<std::string> adapt_public_tensors(checkpoint::TensorMap& tensors) const override;
   void become_decoder() override;
   std::optional<AdoptedCheckpoint> adopt_original(const checkpoint::TrainingFile& original) override;
-  [[nodiscard]] OriginalCheckpoint original_checkpoint(Task task, const checkpoint::TensorMap& tensors) const override;
+  [[nodiscard]] OriginalCheckpoint original_checkpoint(Dialect dialect, Task task, const checkpoint::TensorMap& tensors) const override;
   [[nodiscard]] std::vector<std::string> unknown_to_public_code() const override;
   [[nodiscard]] int64_t parameter_count() const override;
   [[nodiscard]] int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const override;

@@ -295,11 +295,12 @@ std::optional<AdoptedCheckpoint> Config::adopt_original(const checkpoint::Traini
   return adopted;
 }
 
-OriginalCheckpoint Config::original_checkpoint(Task task, const checkpoint::TensorMap& tensors) const {
+OriginalCheckpoint Config::original_checkpoint(Dialect dialect, Task task, const checkpoint::TensorMap& tensors) const {
+  if (dialect != Dialect::fairseq) return ArchitectureConfig::original_checkpoint(dialect, task, tensors);
   refuse_for_original(*this, task);
   const bool causal = task == Task::causal_lm;
   const Layout& layout = kLayouts[causal ? 0 : 2];
-  OriginalCheckpoint original{.tensors = {}, .settings = original_settings(*this, task, layout), .renamed = {}, .notes = {}};
+  OriginalCheckpoint original{.tensors = {}, .settings = original_settings(*this, task, layout), .metadata = {}, .renamed = {}, .notes = {}};
   if (causal && normalize_before_mega && final_norm == FinalNorm::none)
     original.notes.emplace_back("the original's language models with pre-norm have a final norm, this one has none: mega_lm will say that it is missing");
   if (causal && add_lm_hidden_dense_layer)

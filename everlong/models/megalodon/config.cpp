@@ -127,6 +127,7 @@ void Config::validate() const {
 
 void Config::adopt_public_defaults(const KeySet& given) {
   if (!given.contains("attention_dropout_mode") && !efficient_attn.empty()) attention_dropout_mode = AttentionDropout::dropkey;
+  if (given.contains("max_positions")) adopt_port_defaults(given);
 }
 
 std::shared_ptr<Model> Config::build() const {

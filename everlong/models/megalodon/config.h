@@ -75,12 +75,21 @@ class Config final : public ArchitectureConfig {
   /// Joins tensor-parallel parts of the release. Source  specification 7.2
   [[nodiscard]] checkpoint::TensorMap join_shards(const std::vector<checkpoint::TensorFile>& shards) const override;
   [[nodiscard]] std::vector<std::string> unknown_to_public_code() const override;
+  /// Keys of megalodon-hf's config.json, which its weights say more about than they do.
+  [[nodiscard]] KeySet foreign_keys() const override;
+  /// Takes weights of megalodon-hf beside their config.json, and files of megalodon-jax. Source  specification 9
+  std::optional<AdoptedCheckpoint> adopt_original(const checkpoint::TrainingFile& original) override;
+  /// For the release (consolidated), megalodon-hf and megalodon-jax.
+  [[nodiscard]] OriginalCheckpoint original_checkpoint(Dialect dialect, Task task, const checkpoint::TensorMap& tensors) const override;
   [[nodiscard]] int64_t parameter_count() const override;
   [[nodiscard]] int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const override;
   [[nodiscard]] int64_t activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const override;
   [[nodiscard]] SpecialTokens special_tokens() const override { return {.bos = bos_token_id, .eos = eos_token_id, .pad = pad_token_id}; }
   [[nodiscard]] int64_t vocabulary() const override { return vocab_size; }
   void set_vocabulary(int64_t size) override { vocab_size = size; }
+
+  /// What megalodon-hf takes for keys that its config.json leaves out, and for share_emb, which it does not look at.
+  void adopt_port_defaults(const KeySet& given);
 
   [[nodiscard]] int64_t head_width() const { return z_dim / num_heads; }
   [[nodiscard]] double rotary_base() const { return rope_base.value_or(10000.0); }

@@ -1,8 +1,8 @@
 // The parts of a model that the release trained on several devices, joined.
 // Source   specification 7.2: the residual stream is split over features, projections over their outputs or inputs.
 
-#include <algorithm>
 #include <array>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -14,17 +14,47 @@
 namespace everlong::models::megalodon {
 namespace {
 
-constexpr std::array<std::string_view, 6> kSecondAxis = {"embed.weight",    "output.output.weight", "mega.wh2.weight",
-                                                         "nffn.fc2.weight", "mega.gamma",           "mega.beta"};
-constexpr std::array<std::string_view, 6> kWhole = {"mega.rmsnorm.weight", "nffn.norm.weight", "nffn.norm.bias",
-                                                    "nffn.alpha",          "rope.freqs",       "prior_count"};
-
 enum class Split { first_axis, second_axis, whole };
 
-Split split_of(std::string_view name) {
-  const auto ends = [&](std::string_view end) { return name.ends_with(end); };
-  if (std::any_of(kSecondAxis.begin(), kSecondAxis.end(), ends)) return Split::second_axis;
-  return std::any_of(kWhole.begin(), kWhole.end(), ends) ? Split::whole : Split::first_axis;
+/// How the release splits its tensors, by the ends of their names.
+constexpr std::array<std::pair<std::string_view, Split>, 33> kSplits{{{"embed.weight", Split::second_axis},
+                                                                      {"output.output.weight", Split::second_axis},
+                                                                      {"mega.wh2.weight", Split::second_axis},
+                                                                      {"nffn.fc2.weight", Split::second_axis},
+                                                                      {"mega.gamma", Split::second_axis},
+                                                                      {"mega.beta", Split::second_axis},
+                                                                      {"mega.rmsnorm.weight", Split::whole},
+                                                                      {"nffn.norm.weight", Split::whole},
+                                                                      {"nffn.norm.bias", Split::whole},
+                                                                      {"nffn.alpha", Split::whole},
+                                                                      {"rope.freqs", Split::whole},
+                                                                      {"prior_count", Split::whole},
+                                                                      {"timenorm.weight", Split::first_axis},
+                                                                      {"timenorm.bias", Split::first_axis},
+                                                                      {"final_norm.weight", Split::first_axis},
+                                                                      {"final_norm.bias", Split::first_axis},
+                                                                      {"prior_mean", Split::first_axis},
+                                                                      {"prior_logv", Split::first_axis},
+                                                                      {"cema.alpha", Split::first_axis},
+                                                                      {"cema.delta", Split::first_axis},
+                                                                      {"cema.theta", Split::first_axis},
+                                                                      {"cema.gamma", Split::first_axis},
+                                                                      {"cema.omega", Split::first_axis},
+                                                                      {"mega.wz.weight", Split::first_axis},
+                                                                      {"mega.wz.bias", Split::first_axis},
+                                                                      {"mega.wv.weight", Split::first_axis},
+                                                                      {"mega.wv.bias", Split::first_axis},
+                                                                      {"mega.wr.weight", Split::first_axis},
+                                                                      {"mega.wr.bias", Split::first_axis},
+                                                                      {"mega.wh1.weight", Split::first_axis},
+                                                                      {"mega.wh1.bias", Split::first_axis},
+                                                                      {"nffn.fc1.weight", Split::first_axis},
+                                                                      {"nffn.fc3.weight", Split::first_axis}}};
+
+Split split_of(const std::string& name, const std::string& file) {
+  for (const auto& [end, split] : kSplits)
+    if (name.ends_with(end)) return split;
+  throw FormatError({.file = file, .field = name}, "a tensor of the release, so that it is known how it was split", "another name");
 }
 
 bool fits(const at::Tensor& part, const at::Tensor& first, Split split) {
@@ -42,7 +72,7 @@ bool fits(const at::Tensor& part, const at::Tensor& first, Split split) {
 checkpoint::TensorMap Config::join_shards(const std::vector<checkpoint::TensorFile>& shards) const {
   checkpoint::TensorMap joined;
   for (const auto& [name, first] : shards.front().tensors) {
-    const Split split = split_of(name);
+    const Split split = split_of(name, shards.front().path.string());
     std::vector<at::Tensor> parts;
     for (const checkpoint::TensorFile& shard : shards) {
       const auto found = shard.tensors.find(name);
