@@ -39,7 +39,9 @@ std::unique_ptr<text::Tokenizer> learn_bpe(std::span<const std::filesystem::path
   std::vector<std::string> texts;
   for (const auto& file : files) append_texts(file, texts);
   const std::vector<std::string_view> views(texts.begin(), texts.end());
-  return text::make_bpe_tokenizer(text::train_bpe(views, vocab_size, options));
+  text::BpeDefinition definition = text::train_bpe(views, vocab_size, options);
+  for (text::AddedToken& token : definition.added_tokens) token.lstrip = token.content == "<mask>";  // it stands for a word with the space before it
+  return text::make_bpe_tokenizer(std::move(definition));
 }
 
 }  // namespace everlong::data
