@@ -7,6 +7,7 @@
 #include "everlong/models/registry.h"
 #include "everlong/nn/linear.h"
 #include "everlong/tensor/device.h"
+#include "everlong/tensor/caching_allocator.h"
 #include "everlong/tensor/torch.h"
 #include "everlong/train/setup.h"
 
@@ -88,6 +89,7 @@ class ModelBench {
   [[nodiscard]] models::CausalLm& lm() const { return dynamic_cast<models::CausalLm&>(model_); }
 
   Measurement timed(const char* what, int64_t tokens_a_row, const std::function<void()>& call) const {
+    release_cached_memory();  // what an earlier phase needed is not this one's
     const PeakMemory peak;
     const Timing timing = time_calls(call, options_.repeat, options_.device);
     const double tokens = static_cast<double>(options_.batch_size * tokens_a_row);
