@@ -79,6 +79,7 @@ megalodon_and_jax() {
   python3 tests/interop/megalodon_jax_test.py --environment .venv-interop &&
     EVERLONG_PROGRAM=build/release/bin/everlong .venv-interop/bin/python tests/interop/megalodon_jax_test.py
 }
+pairs_and_hugging_face() { peers && EVERLONG_MODELS_TEST=build/release/bin/models_test .venv-interop/bin/python tests/interop/pair_hf_test.py; }
 pytorch_reads_our_files() { peers && EVERLONG_IO_TEST=build/release/bin/io_test .venv-interop/bin/python tests/interop/torch_file_test.py; }
 
 # nvcc is enough to compile the CUDA kernels; linking and running them needs more than a machine without a GPU has.
@@ -117,6 +118,7 @@ ctests fuzz -L fuzz
 if $full; then
   check "MEGA and Hugging Face read each other" mega_and_hugging_face
   check "Megalodon and megalodon-jax read each other" megalodon_and_jax
+  check "Hugging Face reads our encoder-decoder pairs" pairs_and_hugging_face
   check "PyTorch reads our files" pytorch_reads_our_files
   check "build gcc" env CXX=g++ bash -c 'source tools/setup.sh; everlong_build gcc'
   run_gtests gcc

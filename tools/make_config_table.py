@@ -48,6 +48,8 @@ def defaults(header):
 
 def rows(config, architecture):
     run, model = defaults("everlong/train/config.h"), defaults(f"everlong/models/{architecture}/config.h")
+    classifier = defaults("everlong/models/task.h")
+    run |= {f"classifier_{key}": classifier[key] for key in ("pooling", "activation", "hidden_size", "pairs")}
     model = {"architecture": run["architecture"], "preset": run["preset"], "init": run["init"], **model, "vocab_size": "the tokenizer's"}
     sections, section, comment = {}, None, ""
     for line in config.splitlines():

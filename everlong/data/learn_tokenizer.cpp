@@ -1,5 +1,7 @@
 #include "everlong/data/learn_tokenizer.h"
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -7,6 +9,7 @@
 #include "everlong/base/error.h"
 #include "everlong/io/jsonl.h"
 #include "everlong/io/lines.h"
+#include "everlong/text/special_roles.h"
 
 namespace everlong::data {
 namespace {
@@ -39,7 +42,14 @@ std::unique_ptr<text::Tokenizer> learn_bpe(std::span<const std::filesystem::path
   std::vector<std::string> texts;
   for (const auto& file : files) append_texts(file, texts);
   const std::vector<std::string_view> views(texts.begin(), texts.end());
-  return text::make_bpe_tokenizer(text::train_bpe(views, vocab_size, options));
+  text::BpeDefinition definition = text::train_bpe(views, vocab_size, options);
+  for (text::AddedToken& token : definition.added_tokens) token.lstrip = token.content == "<mask>";  // it stands for a word with the space before it
+  const auto id_of = [&](std::string_view spelling) {
+    const auto found = std::find(options.special_tokens.begin(), options.special_tokens.end(), spelling);
+    return found == options.special_tokens.end() ? std::nullopt : std::optional(static_cast<int32_t>(found - options.special_tokens.begin()));
+  };
+  text::find_special_ids("", id_of, definition);
+  return text::make_bpe_tokenizer(std::move(definition));
 }
 
 }  // namespace everlong::data

@@ -17,7 +17,7 @@ Fields data_fields(DataConfig& data) {
       .add("train", data.train,
            "training corpora: .txt, .jsonl (.gz, .zst), nanoGPT .bin, Megatron .idx; of tasks with labels .tsv, .jsonl and images-idx3")
       .add("eval", data.eval, "files that bits per byte, or the scores of the task, are measured on")
-      .add("tokenizer", data.tokenizer, "bytes; bpe (trained on data.train, or with model.init that model's own); or a tokenizer file or folder")
+      .add("tokenizer", data.tokenizer, "bytes; bpe (trained on data.train, for tasks with <s>, </s>, <mask>; or with model.init that model's own); or a tokenizer file or folder")
       .add("vocab_size", data.vocab_size, "tokens of a trained bpe", {.min = 257})
       .add("order", data.order, "lanes: documents in order with carried state; windows: shuffled windows without it",
            std::span<const std::pair<std::string_view, DataOrder>>(kDataOrderNames))

@@ -22,7 +22,9 @@ std::unique_ptr<text::Tokenizer> make_tokenizer(const TrainConfig& config) {
   if (data.tokenizer == "bytes") return text::make_bytes_tokenizer();
   if (data.tokenizer != "bpe") return text::load_tokenizer(data.tokenizer);
   if (!config.init.empty()) return text::load_tokenizer(resolve_model_path(config.init));
-  return data::learn_bpe(paths_of(data.train), data.vocab_size);
+  text::BpeTrainerOptions options;
+  if (config.train.task != models::Task::causal_lm) options.special_tokens = {"<s>", "<pad>", "</s>", "<unk>", "<mask>"};  // as RoBERTa's
+  return data::learn_bpe(paths_of(data.train), data.vocab_size, options);
 }
 
 }  // namespace

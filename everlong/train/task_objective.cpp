@@ -38,7 +38,26 @@ std::vector<fs::path> all_files(const TrainConfig& config) {
   return files;
 }
 
-/// Where the files are images: the model reads pixels and needs no vocabulary.
+models::ProblemType problem_of(const TrainConfig& config) {
+  const models::ProblemType named = config.train.problem_type;
+  return named == models::ProblemType::automatic ? models::ProblemType::single_label_classification : named;
+}
+
+/// The classes of the training and evaluation files; in the order of model.init where it has the same ones.
+data::LabelMap find_labels(const TrainConfig& config, data::Task task) {
+  TaskDataOptions options = data_options(config, task);
+  options.require_label = false;
+  data::LabelMap found = collect_task_labels(all_files(config), options);
+  require(found.size() >= 2 || task == data::Task::multi_label,
+          [&] { return Complaint{.where = "data.train", .expected = "labels of at least two classes", .got = fmt::format("{}", found.size())}; });
+  if (config.init.empty() || !fs::exists(config.init)) return found;
+  const std::vector<std::string> saved = models::load_config(resolve_model_path(config.init)).task_config.label_names;
+  const bool same = std::is_permutation(saved.begin(), saved.end(), found.names().begin(), found.names().end());
+  return same ? data::LabelMap(saved) : found;
+}
+
+}  // namespace
+
 void settle_images(TrainConfig& config) {
   if (!are_images(all_files(config))) return;
   const bool fits =
@@ -59,30 +78,20 @@ void settle_images(TrainConfig& config) {
     if (const Field* field = fields.find(key)) field->set(int64_t{-1});
 }
 
-/// The classes of the training and evaluation files; in the order of model.init where it has the same ones.
-data::LabelMap find_labels(const TrainConfig& config, data::Task task) {
-  TaskDataOptions options = data_options(config, task);
-  options.require_label = false;
-  data::LabelMap found = collect_task_labels(all_files(config), options);
-  require(found.size() >= 2 || task == data::Task::multi_label,
-          [&] { return Complaint{.where = "data.train", .expected = "labels of at least two classes", .got = fmt::format("{}", found.size())}; });
-  if (config.init.empty() || !fs::exists(config.init)) return found;
-  const std::vector<std::string> saved = models::load_config(resolve_model_path(config.init)).task_config.label_names;
-  const bool same = std::is_permutation(saved.begin(), saved.end(), found.names().begin(), found.names().end());
-  return same ? data::LabelMap(saved) : found;
-}
-
-models::TaskConfig make_task_config(const TrainConfig& config, models::ProblemType problem, const data::LabelMap& labels) {
+models::TaskConfig read_task_config(const TrainConfig& config) {
+  const models::Task kind = config.train.task;
   models::TaskConfig task{.classifier_dropout = config.train.classifier_dropout, .classifier = config.train.classifier};
-  if (config.train.task == models::Task::sequence_classification) task.problem_type = problem;
-  if (problem == models::ProblemType::regression && config.train.task == models::Task::sequence_classification) task.num_labels = 1;
-  if (labels.size() == 0) return task;
+  if (kind == models::Task::masked_lm) return task;
+  const models::ProblemType problem = problem_of(config);
+  const data::Task labelled = data_task(kind, problem);
+  if (kind == models::Task::sequence_classification) task.problem_type = problem;
+  if (problem == models::ProblemType::regression && kind == models::Task::sequence_classification) task.num_labels = 1;
+  if (!has_classes(kind, problem)) return task;
+  const data::LabelMap labels = find_labels(config, labelled);
   task.num_labels = labels.size();
   task.label_names = labels.names();
   return task;
 }
-
-}  // namespace
 
 TaskObjective::TaskObjective(TrainConfig& config, const RunDirectory& directory, bool load_initial, const Message& message)
     : batch_size_(config.data.batch_size), pad_to_multiple_(config.data.pad_to_multiple), metric_(config.train.metric) {
@@ -94,21 +103,16 @@ TaskObjective::TaskObjective(TrainConfig& config, const RunDirectory& directory,
     roles_ = sequence_roles(*tokenizer_, *config.model);
   }
   const models::Task task = config.train.task;
-  const models::ProblemType problem =
-      config.train.problem_type == models::ProblemType::automatic ? models::ProblemType::single_label_classification : config.train.problem_type;
-  data::LabelMap labels;
-  if (task != models::Task::masked_lm) {
-    data_task_ = data_task(task, problem);
-    if (has_classes(task, problem)) labels = find_labels(config, data_task_);
-  }
+  if (task != models::Task::masked_lm) data_task_ = data_task(task, problem_of(config));
+  const models::TaskConfig task_config = read_task_config(config);
   at::manual_seed(static_cast<uint64_t>(config.train.seed));
-  model_ = models::make_head(*config.model, task, make_task_config(config, problem, labels));
+  model_ = models::make_head(*config.model, task, task_config);
   if (load_initial) load_initial_weights(*model_, config.init, message);
   prepare_model(*model_, config.train);
   if (task == models::Task::masked_lm)
     read_masked(config);
   else
-    read_labelled(config, labels);
+    read_labelled(config);
   check_metric();
 }
 
@@ -125,8 +129,9 @@ void TaskObjective::read_masked(const TrainConfig& config) {
   order_ = std::make_unique<data::ExampleOrder>(masked_->lens(), data::ExampleOrderOptions{.batch_size = batch_size_, .seed = seed});
 }
 
-void TaskObjective::read_labelled(const TrainConfig& config, const data::LabelMap& labels) {
+void TaskObjective::read_labelled(const TrainConfig& config) {
   const TaskDataOptions options = data_options(config, data_task_);
+  const data::LabelMap labels(model_->task_config().label_names);
   std::vector<int64_t> lens;
   for (const std::string& file : config.data.train) {
     TaskExamples read = read_task_examples(file, *tokenizer_, roles_, labels, options);

@@ -8,6 +8,14 @@
 
 namespace everlong::train {
 
+/// Settles what the files of a task with labels decide: images make a model that reads pixels and needs no vocabulary.
+/// Errors   InvalidArgument for a mixture of images and texts, or images for another task
+void settle_images(TrainConfig& config);
+
+/// The task of a run as its head sees it: number and names of the classes, from the files. Cost  reads the labels of all files
+/// Errors   as collect_task_labels(); InvalidArgument for fewer than two classes
+[[nodiscard]] models::TaskConfig read_task_config(const TrainConfig& config);
+
 /// Labelled examples, or text with masks, in batches of like length; every example once an epoch.
 class TaskObjective final : public Objective {
  public:
@@ -22,7 +30,7 @@ class TaskObjective final : public Objective {
 
  private:
   void read_masked(const TrainConfig& config);
-  void read_labelled(const TrainConfig& config, const data::LabelMap& labels);
+  void read_labelled(const TrainConfig& config);
   void check_metric();
   TaskBatch next_batch();
 

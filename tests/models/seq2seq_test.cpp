@@ -1,8 +1,11 @@
 // Encoder-decoder models: the pair as one model, on disk, and against transformers' EncoderDecoderModel.
 
+#include <cstdlib>
+
 #include <gtest/gtest.h>
 
 #include "everlong/base/error.h"
+#include "everlong/checkpoint/tensor_file.h"
 #include "everlong/models/encoder_decoder_directory.h"
 #include "everlong/models/registry.h"
 #include "everlong/tensor/torch.h"
@@ -48,6 +51,19 @@ models::ModelInput source_of(int64_t seq_len = 13, int64_t cut = 4) {
   models::ModelInput source{.tokens = at::randint(37, {2, seq_len}, at::kLong), .valid = at::ones({2, seq_len}, at::kBool)};
   (*source.valid)[1].narrow(0, seq_len - cut, cut).fill_(false);
   return source;
+}
+
+/// Writes a pair and what it computes into a folder that a test of another language reads. Lengths are such that transformers takes them too.
+void keep_for_interop(EncoderDecoder& model, const std::filesystem::path& folder) {
+  const at::NoGradGuard no_grad;
+  std::filesystem::create_directories(folder);
+  models::save_encoder_decoder(folder, model);
+  const models::ModelInput source = source_of(16);
+  const at::Tensor tokens = random_tokens(model.decoder(), 2, 16);
+  const at::Tensor logits = model.decode(tokens, model.encode(source)).logits;
+  checkpoint::save_tensors(
+      folder / "expected.safetensors",
+      {{"input_ids", source.tokens}, {"attention_mask", source.valid->to(at::kLong)}, {"decoder_input_ids", tokens}, {"logits", logits}});
 }
 
 class Seq2Seq : public ::testing::TestWithParam<std::string> {};
@@ -141,6 +157,7 @@ TEST_P(Seq2Seq, ThePairSurvivesTheDiskBitForBit) {
   for (const auto& [name, tensor] : checkpoint::own_tensors(*model)) EXPECT_TRUE(at::equal(theirs.at(name), tensor)) << name;
   models::save_encoder_decoder(again.path(), *loaded.model, loaded.document);
   for (const char* file : {"config.json", "model.safetensors"}) EXPECT_EQ(read_text(folder / file), read_text(again / file)) << file;
+  if (const char* kept = std::getenv("EVERLONG_WRITTEN_PAIRS")) keep_for_interop(*loaded.model, std::filesystem::path(kept) / GetParam());
 }
 
 TEST_P(Seq2Seq, TwoFoldersMakeAPair) {

@@ -12,7 +12,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 EVERLONG = os.environ.get("EVERLONG_PROGRAM", str(ROOT / "build/release/bin/everlong"))
 TRAIN, HELD_OUT = ROOT / "assets/austen/emma.txt", ROOT / "assets/austen/persuasion.txt"
-ROWS, LENGTH, CHUNK, VOCABULARY, SEED, LR = 8, 512, 256, 2048, 1, 1e-3
+ROWS, LENGTH, CHUNK, VOCABULARY, LR = 8, 512, 256, 2048, 1e-3
 M32, M64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
 
 
@@ -50,16 +50,24 @@ def permuted(index, size, key):
         if value < size: return value
 
 
-def windows(ids, steps):
-    """[steps][ROWS] of LENGTH tokens and their targets, of the first epoch."""
-    rng = Rng(SEED, 0xDA7A0D3E << 32)
-    start, key, count = rng.below(len(ids)), rng.word(), len(ids) // LENGTH
-    assert steps * ROWS <= count, "more steps than one epoch has"
-    for step in range(steps):
-        begins = [(start + permuted(step * ROWS + row, count, key) * LENGTH) % len(ids) for row in range(ROWS)]
-        # a window around the end of the text would begin a document in its middle, which transformers has not
-        assert all(b + LENGTH < len(ids) for b in begins), "a window goes over the end of the text: take fewer steps"
-        yield [ids[b:b + LENGTH] for b in begins], [ids[b + 1:b + LENGTH + 1] for b in begins]
+def window_begins(num_tokens, steps, seed):
+    """Where the windows of the first epoch begin, in the order of the batches."""
+    rng, count = Rng(seed, 0xDA7A0D3E << 32), num_tokens // LENGTH
+    start, key = rng.below(num_tokens), rng.word()
+    return [(start + permuted(i, count, key) * LENGTH) % num_tokens for i in range(steps * ROWS)]
+
+
+def usable_seed(num_tokens, steps):
+    """The first seed without a window around the end of the text: that one begins a document in its middle, which transformers has not."""
+    if 2 * steps * ROWS * LENGTH > num_tokens: sys.exit("expected at most half an epoch of steps")
+    return next(seed for seed in range(1, 1000) if all(b + LENGTH < num_tokens for b in window_begins(num_tokens, steps, seed)))
+
+
+def windows(ids, steps, seed):
+    """Batches of ROWS windows and their targets."""
+    begins = window_begins(len(ids), steps, seed)
+    for step in range(0, len(begins), ROWS):
+        yield [ids[b:b + LENGTH] for b in begins[step:step + ROWS]], [ids[b + 1:b + LENGTH + 1] for b in begins[step:step + ROWS]]
 
 
 def everlong(*arguments):
@@ -68,11 +76,11 @@ def everlong(*arguments):
     return done.stdout
 
 
-def train_here(folder, init, tokenizer, dtype, steps):
+def train_here(folder, init, tokenizer, dtype, steps, seed):
     config = folder / "run.toml"
     config.write_text(f"""[model]\ninit = "{init}"\n[data]\ntrain = ["{TRAIN}"]\ntokenizer = "{tokenizer}"\norder = "windows"\nbatch_size = {ROWS}
 seq_len = {LENGTH}\n[optim]\nlr = {LR}\nschedule = "constant"\nwarmup_steps = 0\nbeta1 = 0.9\nbeta2 = 0.98\neps = 1e-8\nweight_decay = 0.01\ndecay = "all"
-clip = 1.0\n[train]\nsteps = {steps}\nseed = {SEED}\ndtype = "{dtype}"\ncheckpoint_every = {steps}\nlog_every = 1\n""")
+clip = 1.0\n[train]\nsteps = {steps}\nseed = {seed}\ndtype = "{dtype}"\ncheckpoint_every = {steps}\nlog_every = 1\n""")
     run = folder / f"run-{dtype}"
     everlong("train", config, "--out", run, "--threads", "2")
     losses = [line["loss"] for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "loss" in line and "step" in line]
@@ -124,12 +132,13 @@ def main():
         sizes = dict(peer_mega.CONFIGS[options.config], **none, vocab_size=VOCABULARY, use_chunking=True, chunk_size=CHUNK, is_decoder=True, bidirectional=False)
         torch.manual_seed(0)
         hf.MegaForCausalLM(hfc.MegaConfig(**sizes)).save_pretrained(folder / "init", safe_serialization=True)
-        print(f"{options.config}, {options.steps} steps of {ROWS} x {LENGTH} tokens, nats a token\n")
+        seed = usable_seed(len(ids), options.steps)
+        print(f"{options.config}, {options.steps} steps of {ROWS} x {LENGTH} tokens of {len(ids)}, seed {seed}; nats a token\n")
         print("| dtype | step | transformers | everlong | held-out text: transformers | everlong |\n|---|---|---|---|---|---|", flush=True)
         for dtype in options.dtypes.split(","):
             peer = hf.MegaForCausalLM.from_pretrained(folder / "init")
-            theirs = train_there(torch, peer, windows(ids, options.steps), dtype)
-            ours, checkpoint = train_here(folder, folder / "init", folder / "tokenizer", dtype, options.steps)
+            theirs = train_there(torch, peer, windows(ids, options.steps, seed), dtype)
+            ours, checkpoint = train_here(folder, folder / "init", folder / "tokenizer", dtype, options.steps, seed)
             mine = hf.MegaForCausalLM.from_pretrained(checkpoint)
             scores = [held_out(torch, model, unseen) for model in (peer, mine)]
             for step in sorted({1, options.steps // 2, options.steps}):

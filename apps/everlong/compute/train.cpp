@@ -20,7 +20,7 @@
 namespace everlong::app {
 namespace {
 
-int print_plan(const train::TrainConfig& config, bool json) {
+int print_plan(train::TrainConfig& config, bool json) {
   const train::TrainPlan plan = train::plan_training(config);
   const int64_t available = machine_memory().available_bytes;
   if (json) {
