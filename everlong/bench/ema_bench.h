@@ -1,9 +1,13 @@
 #pragma once
-// How fast the EMA is, against what the machine can do in the same run.
+// How fast the EMA and the complex EMA are, against what the machine can do in the same run.
 
 #include <cstdint>
-#include <string>
+#include <functional>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "everlong/bench/peak_rows.h"
 
 namespace everlong::bench {
 
@@ -17,19 +21,22 @@ struct EmaBenchOptions {
   double seconds = 4;  ///< of measuring, over all rows together
 };
 
-struct EmaMeasurement {
-  std::string what;   ///< "forward", "backward": the kernel on memory that exists; "op forward", "op backward": with torch's allocations
-  std::string dtype;  ///< "fp32" or "bf16"
-  int num_threads = 1;
-  double best_ms = 0;
-  double median_ms = 0;
-  double gflops = 0;   ///< at best_ms
-  double of_peak = 0;  ///< of the fp32 multiply-add peak of as many threads; median over the turns, each against the peak measured just before
-  double gb_s = 0;     ///< the least traffic (inputs read and outputs written once a pass) at best_ms
+/// Measures "forward" and "backward" of the kernels and "op forward" and "op backward", in fp32 and bf16, with 1, 2, ... threads.
+/// Errors   InvalidArgument if a size is below 1
+[[nodiscard]] std::vector<PeakMeasurement> measure_ema(const EmaBenchOptions& options);
+
+/// The same of the complex EMA.
+[[nodiscard]] std::vector<PeakMeasurement> measure_complex_ema(const EmaBenchOptions& options);
+
+/// The work of one kind of EMA on given inputs: its four rows, and what a pass costs.
+struct EmaWork {
+  double forward_operations = 0;   ///< an element of x, two a multiply-add
+  double backward_operations = 0;  ///< likewise
+  std::function<void()> forward, backward, op_forward, op_backward;
 };
 
-/// Runs every row in turn, a few calls each, again and again, so that a change of the machine's clock or load meets all of them.
-/// Errors   InvalidArgument if a size is below 1
-[[nodiscard]] std::vector<EmaMeasurement> measure_ema(const EmaBenchOptions& options);
+/// Rows for each dtype and number of threads; `work_of` makes the calls for x and dy of one dtype.
+[[nodiscard]] std::vector<PeakRow> ema_rows(const EmaBenchOptions& options, const char* where,
+                                            const std::function<EmaWork(const at::Tensor& x, const at::Tensor& dy)>& work_of);
 
 }  // namespace everlong::bench

@@ -33,20 +33,17 @@ Measurement measure(const char* target, const char* what, at::ScalarType dtype, 
           .rates = {{"gflops", operations / timing.best_ms * 1e-6}}};
 }
 
-}  // namespace
-
-std::vector<at::ScalarType> fast_dtypes(const OpBenchOptions& options) { return dtypes_of(options); }
-
-std::vector<Measurement> bench_ema(const OpBenchOptions& options) {
+std::vector<Measurement> bench_scan(const char* target, std::vector<PeakMeasurement> (*measure_scan)(const EmaBenchOptions&),
+                                    const OpBenchOptions& options) {
   EmaBenchOptions how{.max_threads = options.max_threads, .rounds = static_cast<int>(options.repeat)};
   how.batch_size = options.batch_size.value_or(how.batch_size);
   how.seq_len = options.seq_len.value_or(how.seq_len);
   const auto dtypes = dtypes_of(options);
   std::vector<Measurement> all;
-  for (const EmaMeasurement& row : measure_ema(how)) {
+  for (const PeakMeasurement& row : measure_scan(how)) {
     const at::ScalarType dtype = row.dtype == "bf16" ? at::kBFloat16 : at::kFloat;
     if (std::find(dtypes.begin(), dtypes.end(), dtype) == dtypes.end()) continue;
-    all.push_back({.target = "ema",
+    all.push_back({.target = target,
                    .what = row.what,
                    .dtype = std::string(dtype_name(dtype)),
                    .num_threads = row.num_threads,
@@ -56,6 +53,14 @@ std::vector<Measurement> bench_ema(const OpBenchOptions& options) {
   }
   return all;
 }
+
+}  // namespace
+
+std::vector<at::ScalarType> fast_dtypes(const OpBenchOptions& options) { return dtypes_of(options); }
+
+std::vector<Measurement> bench_ema(const OpBenchOptions& options) { return bench_scan("ema", measure_ema, options); }
+
+std::vector<Measurement> bench_complex_ema(const OpBenchOptions& options) { return bench_scan("complex-ema", measure_complex_ema, options); }
 
 std::vector<Measurement> bench_attention(const OpBenchOptions& options) {
   constexpr int64_t C = 1024, Z = 192, U = 2304;

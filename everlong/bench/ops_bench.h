@@ -23,6 +23,9 @@ struct OpBenchOptions {
 /// Errors   Unsupported for another dtype than fp32 and bf16, here and below
 [[nodiscard]] std::vector<Measurement> bench_ema(const OpBenchOptions& options);
 
+/// Likewise the rows of measure_complex_ema().
+[[nodiscard]] std::vector<Measurement> bench_complex_ema(const OpBenchOptions& options);
+
 /// Causal softmax attention in chunks: B 1, T 16384, C 1024, Z 192, U 2304. Rate "gflops" of the products, at the best time.
 [[nodiscard]] std::vector<Measurement> bench_attention(const OpBenchOptions& options);
 

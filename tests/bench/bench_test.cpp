@@ -78,15 +78,27 @@ TEST(PeakMemory, SeesWhatIsHeldMeanwhile) {
   EXPECT_GE(peak.bytes(), std::max<int64_t>(before, 64 << 20));
 }
 
-TEST(OpsBench, EmaHasRowsForBothDtypesAndPasses) {
-  const auto rows = bench_ema({.seq_len = 64, .repeat = 2, .max_threads = 1});
-  expect_sane(rows, "ema");
-  const Rows found = whats(rows);
-  for (const char* dtype : {"f32", "bf16"})
-    for (const char* what : {"forward", "backward"})
-      EXPECT_EQ(std::count(found.begin(), found.end(), Rows::value_type(what, dtype)), 1) << what << " " << dtype;
-  for (const Measurement& row : bench_ema({.seq_len = 64, .dtype = at::kFloat, .repeat = 2, .max_threads = 1})) EXPECT_EQ(row.dtype, "f32");
+TEST(OpsBench, ScansHaveRowsForBothDtypesAndPasses) {
+  const std::vector<std::pair<std::string, std::vector<Measurement> (*)(const OpBenchOptions&)>> scans = {{"ema", bench_ema},
+                                                                                                          {"complex-ema", bench_complex_ema}};
+  for (const auto& [name, bench] : scans) {
+    const auto rows = bench({.seq_len = 64, .repeat = 2, .max_threads = 1});
+    expect_sane(rows, name);
+    const Rows found = whats(rows);
+    for (const char* dtype : {"f32", "bf16"})
+      for (const char* what : {"forward", "backward"})
+        EXPECT_EQ(std::count(found.begin(), found.end(), Rows::value_type(what, dtype)), 1) << name << " " << what << " " << dtype;
+    for (const Measurement& row : bench({.seq_len = 64, .dtype = at::kFloat, .repeat = 2, .max_threads = 1})) EXPECT_EQ(row.dtype, "f32");
+  }
   EXPECT_THROW(static_cast<void>(measure_ema({.seq_len = 0, .rounds = 2})), InvalidArgument);
+  EXPECT_THROW(static_cast<void>(measure_complex_ema({.seq_len = 0, .rounds = 2})), InvalidArgument);
+}
+
+TEST(OpsBench, ComplexEmaCountsTheMultiplyAddsOfItsEquations) {
+  const auto rows = bench_complex_ema({.seq_len = 64, .dtype = at::kFloat, .repeat = 2, .max_threads = 1});
+  constexpr double kElements = 64 * 768, kForward = 2 * (6 * 16 + 1), kBackward = kForward + 2 * (12 * 16 + 1);
+  EXPECT_NEAR(rate(rows[0], "gflops") * rows[0].best_ms * 1e6 / (kElements * kForward), 1, 1e-9);
+  EXPECT_NEAR(rate(rows[1], "gflops") * rows[1].best_ms * 1e6 / (kElements * kBackward), 1, 1e-9);
 }
 
 TEST(OpsBench, RatesFollowFromWorkAndTime) {
@@ -112,6 +124,7 @@ TEST(OpsBench, TimestepNormIsHeldAgainstTheCopyRoof) {
 TEST(OpsBench, OtherDtypesAreRefusedBeforeAnythingIsTimed) {
   const OpBenchOptions wide{.dtype = at::kDouble, .max_threads = 1};
   EXPECT_THROW(static_cast<void>(bench_ema(wide)), Unsupported);
+  EXPECT_THROW(static_cast<void>(bench_complex_ema(wide)), Unsupported);
   EXPECT_THROW(static_cast<void>(bench_attention(wide)), Unsupported);
   EXPECT_THROW(static_cast<void>(bench_cross_entropy(wide)), Unsupported);
   EXPECT_THROW(static_cast<void>(bench_timestep_norm(wide)), Unsupported);

@@ -118,9 +118,11 @@ TEST(MegalodonFiles, PartsThatNobodyKnowsHowToJoinAndMissingPartsAreRefused) {
   EXPECT_EQ(message(size_of("2")), "read");
 }
 
-models::LoadedModel loaded_with(const std::string& name, const at::Tensor& tensor) {
+models::LoadedModel loaded_with(const std::string& name, const at::Tensor& tensor, const std::string& more_config = {}) {
   const TemporaryFolder folder;
-  write_text(folder / "config.json", text_of(golden("base") / "config.json"));
+  std::string config = text_of(golden("base") / "config.json");
+  config.insert(config.find('{') + 1, more_config);
+  write_text(folder / "config.json", config);
   auto tensors = checkpoint::load_weights(golden("base")).tensors;
   tensors[name] = tensor;
   checkpoint::save_tensors(folder / "model.safetensors", tensors);
@@ -138,6 +140,16 @@ TEST(MegalodonFiles, RoundedRotaryFrequenciesAreReplacedAndSaidSo) {
   ASSERT_EQ(loaded.notes.size(), 1u);
   EXPECT_NE(loaded.notes.front().find("rope_freqs = from_file"), std::string::npos);
   EXPECT_TRUE(at::equal(loaded.model->named_buffers()["model.rope_frequencies"], exact));
+}
+
+TEST(MegalodonFiles, RotaryFrequenciesOfTheFileAreUsedWhereAskedFor) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor rounded = checkpoint::load_weights(golden("base")).tensors.at("rope.freqs").to(at::kBFloat16).to(at::kFloat);
+  const auto exact = loaded_with("rope.freqs", rounded), own = loaded_with("rope.freqs", rounded, "\"rope_freqs\": \"from_file\", ");
+  EXPECT_TRUE(own.notes.empty());
+  EXPECT_TRUE(at::equal(own.model->named_buffers()["model.rope_frequencies"], rounded));
+  const at::Tensor tokens = at::arange(40, at::kLong).view({2, 20}).remainder(61);
+  EXPECT_FALSE(at::allclose(own.model->forward({.tokens = tokens}).logits, exact.model->forward({.tokens = tokens}).logits, 0, 1e-7));
 }
 
 TEST(MegalodonFiles, ASavedModelHasEveryTensorOfTheRelease) {

@@ -76,7 +76,7 @@ TEST(ComplexEmaCoefficients, AreWhatCentralDifferencesSay) {
       {{"alpha", in.alpha}, {"delta", in.delta}, {"theta", in.theta}, {"gamma", in.gamma}}));
 }
 
-TEST(ComplexEmaCoefficients, ADecayOfZeroIsExactAndHasFiniteGradients) {
+TEST(MegalodonAcceptance, Line04ADecayOfZeroIsExactAndHasFiniteGradients) {
   auto in = random_parameters(2, 3, at::kFloat);
   in.alpha.fill_(90);
   in.delta.fill_(90);
@@ -90,7 +90,7 @@ TEST(ComplexEmaCoefficients, ADecayOfZeroIsExactAndHasFiniteGradients) {
   for (const auto* parameter : {&in.alpha, &in.delta, &in.theta, &in.gamma}) EXPECT_TRUE(parameter->grad().isfinite().all().item<bool>());
 }
 
-TEST(ComplexEmaCoefficients, ReachARadiusOfOneOnlyFromBelow) {
+TEST(MegalodonAcceptance, Line04DecaysReachARadiusOfOneOnlyFromBelow) {
   auto in = random_parameters(2, 3, at::kFloat);
   in.alpha.fill_(-30);
   in.delta.fill_(-30);

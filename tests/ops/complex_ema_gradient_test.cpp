@@ -102,7 +102,7 @@ std::vector<at::Tensor> in_two_calls(Function&& function, const std::vector<at::
   return {first.output, second.output, second.state};
 }
 
-TEST(ComplexEmaGradient, IsWhatCentralDifferencesSay) {
+TEST(MegalodonAcceptance, Line04GradientsThroughTwoCallsAreWhatCentralDifferencesSay) {
   const auto in = random_complex_ema_case({2, 12, 3}, 4, at::kDouble);
   auto restart = at::zeros({2, 12}, at::kBool);
   restart.index_put_({at::tensor(1), at::tensor(7)}, true);

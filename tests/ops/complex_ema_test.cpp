@@ -32,7 +32,7 @@ ComplexEmaResult closed_form(const ComplexEmaCase& given) {
   return {(filtered + fading).transpose(1, 2) + in.omega * in.x, at::view_as_real(gathered + powers.select(-1, seq_len) * h)};
 }
 
-TEST(ComplexEma, OfTheReferenceIsTheClosedForm) {
+TEST(MegalodonAcceptance, Line04TheRecurrenceIsKernelAndFft) {
   for (const int64_t seq_len : {1, 2, 31, 32, 33, 255, 256}) {
     for (const int64_t ema_ndim : {1, 3, 16}) {
       SCOPED_TRACE(::testing::Message() << "T " << seq_len << " N " << ema_ndim);
@@ -44,13 +44,17 @@ TEST(ComplexEma, OfTheReferenceIsTheClosedForm) {
   }
 }
 
-TEST(ComplexEma, IsTheClosedFormAtEveryLength) {
+TEST(MegalodonAcceptance, Line04TheBlockedScanIsKernelAndFftAtEveryLength) {
   for (const int64_t seq_len : {1, 2, 31, 32, 33, 255, 256, 4096, 16385}) {
     SCOPED_TRACE(seq_len);
-    const auto in = random_complex_ema_case({2, seq_len, 3}, 4);
+    auto in = random_complex_ema_case({2, seq_len, 3}, 4);
     const auto expected = closed_form(in), actual = complex_ema(in.x, in.q, in.c, in.omega, {.state = in.state});
     EXPECT_TRUE(all_close(actual.output, expected.output, tolerance_for(in.terms(), at::kFloat)));
     EXPECT_TRUE(all_close(actual.state, expected.state, tolerance_for(in.terms(), at::kFloat)));
+    in.state.zero_();
+    const auto alone = closed_form(in), without = complex_ema(in.x, in.q, in.c, in.omega);
+    EXPECT_TRUE(all_close(without.output, alone.output, tolerance_for(in.terms(), at::kFloat)));
+    EXPECT_TRUE(all_close(without.state, alone.state, tolerance_for(in.terms(), at::kFloat)));
   }
 }
 
@@ -162,7 +166,7 @@ TEST(ComplexEma, TakesTensorsThatAreNotContiguous) {
   EXPECT_TRUE(all_equal(complex_ema(in.x, planes(in.q), planes(in.c), in.omega).output, expected.output));
 }
 
-TEST(ComplexEma, SlowPolesStayExactOverALongSequence) {
+TEST(MegalodonAcceptance, Line04SlowPolesStayExactOverALongSequence) {
   auto in = random_complex_ema_case({1, 16384, 16}, 2);
   in.q.select(-1, 0).fill_(1 - 1e-5);  // angles of 1e-4: the sum over all tokens hardly turns
   in.q.select(-1, 1).fill_(1e-4);

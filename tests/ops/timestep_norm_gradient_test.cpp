@@ -119,7 +119,7 @@ NormGradients closed_form(const NormCase& in, const at::Tensor& dy, const Timest
   return {dx.reshape(in.x.sizes()), {}, {}, first * r1.select(1, 0), first * r2.select(1, 0)};
 }
 
-TEST(TimestepNormGradient, ClosedFormAndSequentialBackwardAgree) {
+TEST(MegalodonAcceptance, Line03ClosedFormAndSequentialBackwardAgree) {
   for (const auto dtype : {at::kDouble, at::kFloat}) {
     const auto in = random_norm_case({3, 200, 24}, 3, dtype);
     const auto dy = at::randn(in.x.sizes()).to(dtype);
@@ -132,7 +132,7 @@ TEST(TimestepNormGradient, ClosedFormAndSequentialBackwardAgree) {
   }
 }
 
-TEST(TimestepNormGradient, NothingReadsPaddingNorItsGradient) {
+TEST(MegalodonAcceptance, Line03NothingReadsPaddingNorItsGradient) {
   for (const auto dtype : {at::kFloat, at::kBFloat16, at::kDouble}) {
     auto in = random_norm_case({4, 60, 24}, 3, dtype);
     const auto mask = holed_mask(4, 60), lengths = norm_lengths(4, 60);

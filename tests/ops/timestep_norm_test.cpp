@@ -73,7 +73,7 @@ TEST(TimestepNorm, RestartsLengthsMasksAndCapsCombine) {
   }
 }
 
-TEST(TimestepNorm, EqualsBruteForceGroupNormOverThePrefix) {
+TEST(MegalodonAcceptance, Line03TimestepNormEqualsGroupNormOverThePrefix) {
   for (const auto dtype : {at::kFloat, at::kDouble}) {
     const auto in = random_norm_case({2, 40, 24}, 3, dtype);
     const auto output = in.run().output;
@@ -86,7 +86,7 @@ TEST(TimestepNorm, EqualsBruteForceGroupNormOverThePrefix) {
   }
 }
 
-TEST(TimestepNorm, TheFirstTokenIsFiniteWhateverAStateThatHasSeenNothingHolds) {
+TEST(MegalodonAcceptance, Line03TheFirstTokenIsFiniteWhateverAStateThatHasSeenNothingHolds) {
   for (const auto dtype : {at::kFloat, at::kDouble}) {
     auto in = random_norm_case({2, 5, 12}, 3, dtype);
     in.state = {at::zeros({2}, at::kLong), at::full({2, 3}, NAN, at::kDouble), at::full({2, 3}, INFINITY, at::kDouble)};
@@ -97,7 +97,7 @@ TEST(TimestepNorm, TheFirstTokenIsFiniteWhateverAStateThatHasSeenNothingHolds) {
   }
 }
 
-TEST(TimestepNorm, ConstantInputGivesTheBiasOnly) {
+TEST(MegalodonAcceptance, Line03ConstantInputGivesTheBiasOnly) {
   for (const auto dtype : {at::kFloat, at::kBFloat16, at::kDouble}) {
     auto in = random_norm_case({2, 20, 12}, 3, dtype);
     in.x.fill_(3.7);
@@ -107,7 +107,7 @@ TEST(TimestepNorm, ConstantInputGivesTheBiasOnly) {
   }
 }
 
-TEST(TimestepNorm, CountMeanVarianceAndOutputAreTheSameBitsUnderAnySplit) {
+TEST(MegalodonAcceptance, Line03CountMeanVarianceAndOutputAreTheSameBitsUnderAnySplit) {
   for (const auto dtype : {at::kFloat, at::kBFloat16, at::kDouble}) {
     const auto in = random_norm_case({3, 300, 51}, 3, dtype);
     const auto restart = norm_restarts(3, 300), mask = holed_mask(3, 300);
@@ -129,7 +129,7 @@ TEST(TimestepNorm, CountMeanVarianceAndOutputAreTheSameBitsUnderAnySplit) {
   }
 }
 
-TEST(TimestepNorm, MaskedTokensAreInertInTheInteriorToo) {
+TEST(MegalodonAcceptance, Line03MaskedTokensAreInertInTheInteriorToo) {
   for (const auto dtype : {at::kFloat, at::kBFloat16, at::kDouble}) {
     auto in = random_norm_case({1, 140, 24}, 3, dtype);
     const auto mask = holed_mask(1, 140), kept = mask[0].nonzero().squeeze(-1);
@@ -223,7 +223,7 @@ TEST(TimestepNorm, OneMillionTokensStayWithin1em5OfFp64) {
   EXPECT_LT((y[0][kTokens - 1].view({2, kWidth}) - last).abs().max().item<double>(), 1e-5);
 }
 
-TEST(TimestepNorm, ALargeOffsetKeepsTheVarianceInFp32) {
+TEST(MegalodonAcceptance, Line03ALargeOffsetKeepsTheVarianceInFp32) {
   at::manual_seed(4);
   const at::Tensor x = at::randn({1, 5000, 48}) + 1e4, none = at::zeros({48});
   const auto result = timestep_norm(x, none, none, 2);
@@ -233,7 +233,7 @@ TEST(TimestepNorm, ALargeOffsetKeepsTheVarianceInFp32) {
   EXPECT_LT((result.output[0][4999].view({2, 24}) - y).abs().max().item<double>(), 1e-4);
 }
 
-TEST(TimestepNorm, ABfloat16StreamWithAMeanShiftFollowsTheFp32StatisticWithin1Percent) {
+TEST(MegalodonAcceptance, Line09ABfloat16StreamWithAMeanShiftFollowsTheFp32StatisticWithin1Percent) {
   at::manual_seed(5);
   const at::Tensor x = at::randn({1, 20000, 32});
   x.narrow(1, 1000, 19000).add_(0.5);

@@ -59,6 +59,21 @@ std::string test_name(const ::testing::TestParamInfo<std::string>& instance) {
 
 INSTANTIATE_TEST_SUITE_P(Families, Golden, ::testing::ValuesIn(case_names()), test_name);
 
+TEST(MegalodonAcceptance, Line02EveryGoldenCaseIsHeldToTheBoundsOfTheListInFp32) {
+  int64_t cases = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(source_path("tests/golden/megalodon"))) {
+    const auto result = verify::verify_case(entry.path(), {.dtype = at::kFloat});
+    EXPECT_TRUE(result.ok) << result.name << "\n" << failures(result);
+    const double pairs = result.name == "narrow_groups" ? 1e-4 : 1e-5;
+    for (const verify::Item& item : result.items) {
+      if (item.name == "logits") EXPECT_EQ(item.tolerance, 2e-6) << result.name;
+      if (item.name.starts_with("grad.")) EXPECT_EQ(item.tolerance, pairs) << result.name;
+    }
+    ++cases;
+  }
+  EXPECT_EQ(cases, 19);
+}
+
 TEST(Compare, SeesAWrongEntryANanAndAWrongShape) {
   const at::Tensor right = at::arange(12, at::kDouble).view({3, 4});
   at::Tensor wrong = right.clone(), nan = right.clone();

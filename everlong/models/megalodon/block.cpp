@@ -4,9 +4,11 @@
 
 #include <fmt/format.h>
 
+#include "everlong/models/megalodon/attention.h"
 #include "everlong/models/megalodon/rotary.h"
 #include "everlong/nn/activation.h"
 #include "everlong/ops/gates/gates.h"
+#include "everlong/tensor/activation_checkpointing.h"
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/torch.h"
 
@@ -79,14 +81,25 @@ at::Tensor GatedAttention::attend(const at::Tensor& query, const at::Tensor& key
                    value_past = config_.causal ? call.slot(value_slot_) : at::Tensor();
   const at::Tensor keys = nn::with_past(key_past, key, call.window), values = nn::with_past(value_past, value, call.window);
   const ops::DropoutSpec dropout = nn::draw_dropout(config_.attention_dropout, is_training());
-  const at::Tensor attended =
-      ops::chunk_attention(split_heads(query, H), split_heads(keys, H), split_heads(values, H), call.distance_bias, call.pieces,
-                           {.causal = config_.causal, .scale = 1.0, .key_valid = call.key_valid, .dropout = dropout.p, .dropout_seed = dropout.seed});
+  const bool by_view = H > 1 && is_inference() && query.size(1) == 1 && config_.causal && call.plan.uniform() && !call.key_valid;
+  at::Tensor attended;
+  if (by_view) {
+    const ops::AttentionPiece& piece = call.pieces.front();
+    attended = attend_one(query, keys.narrow(1, piece.key_begin, piece.key_len), values.narrow(1, piece.key_begin, piece.key_len), H);
+  } else if (dropout.p > 0 && config_.attention_dropout_mode == AttentionDropout::dropkey) {
+    attended = merge_heads(dropkey_attention(split_heads(query, H), split_heads(keys, H), split_heads(values, H), call, config_.causal, dropout), H);
+  } else {
+    attended =
+        merge_heads(ops::chunk_attention(
+                        split_heads(query, H), split_heads(keys, H), split_heads(values, H), call.distance_bias, call.pieces,
+                        {.causal = config_.causal, .scale = 1.0, .key_valid = call.key_valid, .dropout = dropout.p, .dropout_seed = dropout.seed}),
+                    H);
+  }
   if (config_.causal) {
     updates.push_back({key_slot_, nn::kept(key_past, keys, call.window, call.plan)});
     updates.push_back({value_slot_, nn::kept(value_past, values, call.window, call.plan)});
   }
-  return merge_heads(attended, H);
+  return attended;
 }
 
 void GatedAttention::name_state(const nn::State& state, const std::string& prefix, int64_t kept, std::vector<NamedTensor>& named) const {

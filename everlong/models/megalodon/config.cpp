@@ -123,16 +123,6 @@ void Config::validate() const {
   demand(causal || !attention_window, "chunks with causal = false", "attention_window");
   demand(pad_token_id < std::max<int64_t>(vocab_size, 1) || vocab_size < 0, fmt::format("pad_token_id below vocab_size = {}", vocab_size),
          fmt::format("{}", pad_token_id));
-  if (attention_dropout > 0 && attention_dropout_mode == AttentionDropout::dropkey)
-    throw Unsupported({.where = "megalodon config",
-                       .expected = "attention_dropout_mode = post_softmax",
-                       .got = "dropkey with attention_dropout > 0",
-                       .hint = "set attention_dropout = 0 to evaluate a model that was trained so"});
-  if (tsn_policy == TsnPolicy::upstream_window)
-    throw Unsupported({.where = "megalodon config",
-                       .expected = "tsn_policy exact or capped",
-                       .got = "upstream_window",
-                       .hint = "capped forgets as well, at no cost"});
 }
 
 void Config::adopt_public_defaults(const KeySet& given) {
@@ -169,7 +159,7 @@ int64_t Config::parameter_count() const {
 int64_t Config::state_bytes_per_row(int64_t /*position*/, int64_t element_bytes) const {
   const int64_t recurrent_bytes = element_bytes == 8 ? 8 : 4, norm = 8 + 2 * 8 * norm_num_groups;
   const int64_t layer = norm + 2 * model_dim * cema_ndim * recurrent_bytes + cache_len() * (z_dim + value_dim) * element_bytes;
-  return num_layers * layer + norm + cache_len() + 8;
+  return num_layers * layer + norm + cache_len() + 8 * recent_len() + 8;
 }
 
 int64_t Config::activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const {

@@ -95,6 +95,8 @@ class Config final : public ArchitectureConfig {
   [[nodiscard]] double rotary_base() const { return rope_base.value_or(10000.0); }
   /// Keys and values that a row carries: the unfinished chunk or the window.
   [[nodiscard]] int64_t cache_len() const { return attention_window.value_or(chunk_size); }
+  /// Tokens that a row remembers to take the norms' statistics again: six chunks with tsn_policy = upstream_window.
+  [[nodiscard]] int64_t recent_len() const { return tsn_policy == TsnPolicy::upstream_window ? 6 * chunk_size : 0; }
   /// Count that forgetting norms stop at; 0 = none.
   [[nodiscard]] int64_t count_cap() const { return tsn_policy == TsnPolicy::capped ? norm_count_cap : 0; }
 };

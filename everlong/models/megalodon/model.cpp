@@ -54,11 +54,13 @@ MegalodonModel::MegalodonModel(const Config& config) : config_(config) {
   register_module("layers", layers);
   final_norm_ = register_module("final_norm", std::make_shared<TimestepNorm>(config, layout_, "final_norm"));
   if (config.causal) valid_slot_ = layout_.add({.name = "key_valid", .shape = {config.cache_len()}, .kind = nn::SlotKind::flag});
+  if (config.recent_len() > 0) recent_slot_ = layout_.add({.name = "recent_tokens", .shape = {config.recent_len()}, .kind = nn::SlotKind::count});
   set_activation_checkpointing(config.layerwise_ckpt);
 }
 
 Capabilities MegalodonModel::capabilities() const {
-  return {.causal = config_.causal, .streaming = config_.causal ? Streaming::exact : Streaming::none, .bounded_state = true};
+  if (!config_.causal) return {.causal = false, .streaming = Streaming::none};
+  return {.streaming = config_.recent_len() > 0 ? Streaming::approximate : Streaming::exact};
 }
 
 at::Tensor MegalodonModel::embed(const ModelInput& input) const {
@@ -94,6 +96,11 @@ void MegalodonModel::plan_attention(LayerCall& call, at::Device device) const {
 
 ModelOutput MegalodonModel::forward(const ModelInput& input, nn::State state) {
   check_input(input, state);
+  if (config_.recent_len() > 0) return read_in_windows(input, std::move(state));
+  return read(input, std::move(state));
+}
+
+ModelOutput MegalodonModel::read(const ModelInput& input, nn::State state) {
   const auto call = std::make_shared<LayerCall>();
   if (input.valid) call->valid = input.valid->ne(0);
   call->plan = nn::plan_sequence(input.batch_size(), input.seq_len(), state, call->valid, input.document_ids);
@@ -112,6 +119,7 @@ ModelOutput MegalodonModel::forward(const ModelInput& input, nn::State state) {
   if (input.trace != nullptr) (*input.trace)("hidden.final", x);
   if (!config_.causal) return {.hidden = x, .state = {}};
   updates.push_back(nn::kept_flags(valid_slot_, call->slot(valid_slot_), call->valid, call->window, call->plan, x.device()));
+  if (config_.recent_len() > 0) updates.push_back({recent_slot_, recent_tokens(*call, input.tokens)});
   return {.hidden = x, .state = layout_.next(std::move(updates), call->plan.end_position)};
 }
 

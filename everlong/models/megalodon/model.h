@@ -28,6 +28,14 @@ class MegalodonModel final : public Model {
   [[nodiscard]] std::vector<NamedTensor> public_state(const nn::State& state) const override;
 
  private:
+  /// One call with statistics of everything before it.
+  ModelOutput read(const ModelInput& input, nn::State state);
+  /// A call with tsn_policy = upstream_window: pieces that end where statistics are taken again.
+  ModelOutput read_in_windows(const ModelInput& input, nn::State state);
+  /// Replaces the statistics of rows that stand at the end of a window by those of their last tokens alone.
+  void take_statistics_again(nn::State& state);
+  [[nodiscard]] at::Tensor recent_tokens(const LayerCall& call, const at::Tensor& tokens) const;
+
   at::Tensor embed(const ModelInput& input) const;
   void plan_attention(LayerCall& call, at::Device device) const;
   [[nodiscard]] at::Tensor turns_of(const nn::SequencePlan& plan, at::Device device) const;
@@ -38,7 +46,7 @@ class MegalodonModel final : public Model {
   std::shared_ptr<TimestepNorm> final_norm_;
   at::Tensor frequencies_;
   mutable nn::Derived<at::Tensor> chunk_turns_;
-  nn::Slot valid_slot_{};
+  nn::Slot valid_slot_{}, recent_slot_{};
 };
 
 }  // namespace everlong::models::megalodon

@@ -1,22 +1,16 @@
 #include "everlong/ops/ema/ema_kernel.h"
 
-#include <optional>
-
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "everlong/base/error.h"
+#include "everlong/ops/ema/ema_tensors.h"
 
 namespace everlong::ops {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-/// Autograd takes an absent tensor only as an empty optional.
-using MaybeTensor = std::optional<at::Tensor>;
-MaybeTensor maybe(const at::Tensor& tensor) { return tensor.defined() ? MaybeTensor(tensor) : std::nullopt; }
-at::Tensor or_undefined(const MaybeTensor& tensor) { return tensor ? *tensor : at::Tensor(); }
 
 EmaArguments saved_arguments(AutogradContext* context) {
   const variable_list saved = context->get_saved_variables();

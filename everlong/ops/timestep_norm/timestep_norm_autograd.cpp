@@ -1,9 +1,8 @@
-#include <optional>
-
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "everlong/base/error.h"
+#include "everlong/ops/ema/ema_tensors.h"
 #include "everlong/ops/timestep_norm/timestep_norm_kernel.h"
 
 namespace everlong::ops {
@@ -11,11 +10,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-/// Autograd takes an absent tensor only as an empty optional.
-using MaybeTensor = std::optional<at::Tensor>;
-MaybeTensor maybe(const at::Tensor& tensor) { return tensor.defined() ? MaybeTensor(tensor) : std::nullopt; }
-at::Tensor or_undefined(const MaybeTensor& tensor) { return tensor ? *tensor : at::Tensor(); }
 
 constexpr size_t kDifferentiated = 5;  // x, weight, bias, mean, variance: the first arguments
 

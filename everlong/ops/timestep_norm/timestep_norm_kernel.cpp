@@ -4,28 +4,14 @@
 #include <ATen/core/DimVector.h>
 
 #include "everlong/kernels/cpu/timestep_norm.h"
+#include "everlong/ops/ema/ema_tensors.h"
 #include "everlong/tensor/parallel.h"
 
 namespace everlong::ops {
 namespace {
 
-/// The tensor with contiguous features, copied only where it must be.
-at::Tensor features_last(const at::Tensor& rows) { return rows.stride(2) == 1 && rows.stride(1) >= rows.size(2) ? rows : rows.contiguous(); }
-
-at::Tensor contiguous_or_undefined(const at::Tensor& tensor) { return tensor.defined() ? tensor.contiguous() : tensor; }
-
-template <class Pointer>
-kernels::Rows<Pointer> rows_of(const at::Tensor& tensor) {
-  return {tensor.data_ptr(), tensor.stride(0), tensor.stride(1)};
-}
-
-template <class T>
-T* data_or_null(const at::Tensor& tensor) {
-  return tensor.defined() ? tensor.data_ptr<T>() : nullptr;
-}
-
 TimestepNormArguments dense(TimestepNormArguments a) {
-  a.x = features_last(a.x);
+  a.x = channels_last(a.x);
   for (at::Tensor* tensor : {&a.weight, &a.bias, &a.count, &a.mean, &a.variance, &a.restart, &a.lengths, &a.mask})
     *tensor = contiguous_or_undefined(*tensor);
   return a;
@@ -37,7 +23,7 @@ kernels::TimestepNormShape shape_of(const TimestepNormArguments& a) {
           .seq_len = a.x.size(1),
           .model_dim = a.x.size(2),
           .num_groups = a.num_groups,
-          .element = a.x.scalar_type() == at::kBFloat16 ? kernels::Element::kBFloat16 : kernels::Element::kFloat,
+          .element = element_of(a.x),
           .count_cap = a.count_cap,
           .eps = a.eps,
           .restart = data_or_null<bool>(a.restart),
@@ -80,7 +66,7 @@ TimestepNormGradients timestep_norm_kernel_backward(const TimestepNormArguments&
                                                     const at::Tensor& dmean, const at::Tensor& dvariance) {
   const TimestepNormArguments a = dense(given);
   const auto shape = shape_of(a);
-  const at::Tensor dense_dy = dy.defined() ? features_last(dy) : at::zeros_like(a.x);
+  const at::Tensor dense_dy = dy.defined() ? channels_last(dy) : at::zeros_like(a.x);
   const at::Tensor dense_dmean = contiguous_or_undefined(dmean), dense_dvariance = contiguous_or_undefined(dvariance);
   TimestepNormGradients gradients = {
       .x = at::empty(a.x.sizes(), a.x.options()), .weight = at::empty_like(a.weight), .bias = at::empty_like(a.weight)};
