@@ -140,7 +140,7 @@ Source read_original(const std::filesystem::path& path) {
       return adopted_source({.config = std::move(config), .task_config = {}, .document = {}, .unknown_keys = {}}, std::move(*adopted), path);
   }
   throw Unsupported({.where = path.string(),
-                     .expected = "tensors under the names of an original release or a port known here, with their settings",
+                     .expected = "tensors under the names of an original release known here or of a port, with their settings",
                      .got = "others",
                      .hint = "name the folder with config.json if these are the weights of a model directory"});
 }

@@ -44,7 +44,8 @@ void refuse_extensions(const Config& config, Task task, const Refusal& refuse, b
   refuse.when(task != Task::causal_lm, fmt::format("a model for {}", task_name(task)), "a causal language model, which is all that it has");
   refuse.when(!config.causal, "causal = false", "a causal model");
   refuse.when(config.attention_window && !has_window, "attention_window", "attention inside chunks");
-  refuse.when(config.tsn_policy != TsnPolicy::exact, "tsn_policy = capped", "tsn_policy = exact");
+  refuse.when(config.tsn_policy != TsnPolicy::exact, config.count_cap() > 0 ? "tsn_policy = capped" : "tsn_policy = upstream_window",
+              "tsn_policy = exact");
 }
 
 /// The fields under their keys, without those of ours.
