@@ -7,6 +7,7 @@
 #include "everlong/models/registry.h"
 #include "everlong/nn/linear.h"
 #include "everlong/tensor/device.h"
+#include "everlong/tensor/caching_allocator.h"
 #include "everlong/tensor/torch.h"
 #include "everlong/train/setup.h"
 
@@ -37,8 +38,15 @@ class ModelBench {
     at::manual_seed(1);
     const auto on_device = at::TensorOptions(at::kLong).device(options.device);
     tokens_ = at::randint(model.model().vocab_size(), {options.batch_size, options.seq_len}, on_device);
-    const at::Tensor asked = at::rand(tokens_.sizes(), on_device.dtype(at::kFloat)) < (model.task() == models::Task::masked_lm ? options.labelled : 1.0);
+    const at::Tensor asked =
+        at::rand(tokens_.sizes(), on_device.dtype(at::kFloat)) < (model.task() == models::Task::masked_lm ? options.labelled : 1.0);
     labels_ = tokens_.masked_fill(asked.logical_not(), -100);
+  }
+
+  Measurement encode() {
+    const at::NoGradGuard no_grad;
+    model_.eval();
+    return timed("encode", options_.seq_len, [&] { (void)model_.model().forward({.tokens = tokens_}); });
   }
 
   Measurement forward() {
@@ -50,7 +58,8 @@ class ModelBench {
   Measurement prefill() {
     const at::NoGradGuard no_grad;
     model_.eval();
-    return timed("prefill", options_.seq_len, [&] { state_ = lm().forward({.tokens = tokens_}, model_.model().initial_state(options_.batch_size), true).state; });
+    return timed("prefill", options_.seq_len,
+                 [&] { state_ = lm().forward({.tokens = tokens_}, model_.model().initial_state(options_.batch_size), true).state; });
   }
 
   Measurement decode() {
@@ -80,6 +89,7 @@ class ModelBench {
   [[nodiscard]] models::CausalLm& lm() const { return dynamic_cast<models::CausalLm&>(model_); }
 
   Measurement timed(const char* what, int64_t tokens_a_row, const std::function<void()>& call) const {
+    release_cached_memory();  // what an earlier phase needed is not this one's
     const PeakMemory peak;
     const Timing timing = time_calls(call, options_.repeat, options_.device);
     const double tokens = static_cast<double>(options_.batch_size * tokens_a_row);
@@ -122,8 +132,11 @@ std::vector<Measurement> bench_model(const std::string& target, models::TaskHead
   require(std::min({options.batch_size, options.seq_len, options.decode_tokens}) >= 1,
           [] { return Complaint{.where = "bench", .expected = "every size at least 1"}; });
   const bool causal = model.task() == models::Task::causal_lm;
-  if (!causal && model.task() != models::Task::masked_lm)
-    throw Unsupported({.where = "bench", .expected = "a language model", .got = std::string(models::task_name(model.task()))});
+  if (!causal && model.task() != models::Task::masked_lm && !options.forward_only)
+    throw Unsupported({.where = "bench",
+                       .expected = "a language model",
+                       .got = std::string(models::task_name(model.task())),
+                       .hint = "--forward-only times what it has below its head"});
   if (options.dtype == at::kDouble) model.to(at::kDouble);
   if (!options.device.is_cpu()) model.to(options.device);
   model.model().set_compute_dtype(options.dtype);
@@ -132,14 +145,16 @@ std::vector<Measurement> bench_model(const std::string& target, models::TaskHead
   std::vector<Measurement> all;
   {
     const ForInference stored(model, options.dtype);
-    if (causal) {
+    if (options.forward_only) {
+      all.push_back(bench.encode());
+    } else if (causal) {
       all.push_back(bench.prefill());
       all.push_back(bench.decode());
     } else {
       all.push_back(bench.forward());
     }
   }
-  all.push_back(bench.train_step());
+  if (!options.forward_only) all.push_back(bench.train_step());
   return all;
 }
 

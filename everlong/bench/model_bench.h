@@ -22,19 +22,22 @@ struct ModelBenchOptions {
   at::ScalarType dtype = at::kFloat;  ///< of the computation
   at::Device device = at::kCPU;
   bool activation_checkpointing = false;
-  double labelled = 0.15;  ///< share of places that a masked language model is asked about
+  bool forward_only = false;  ///< "encode" alone, without the memory that scores and gradients take
+  double labelled = 0.15;     ///< share of places that a masked language model is asked about
 };
 
 /// Builds the model of a preset ("mega-small") with fresh parameters: a causal language model where the architecture is causal, else a masked one.
 /// `overrides` are "key=value" of its configuration.
 /// Errors   Unsupported if there is no such preset, naming those that there are and `also`; InvalidArgument for an override that does not fit
-[[nodiscard]] std::shared_ptr<models::TaskHead> model_of_preset(const std::string& name, const std::vector<std::string>& overrides, const std::string& also);
+[[nodiscard]] std::shared_ptr<models::TaskHead> model_of_preset(const std::string& name, const std::vector<std::string>& overrides,
+                                                                const std::string& also);
 
 /// Times on random tokens. A causal language model: "prefill" (a whole sequence, with its state), "decode" (token by token after it) and "train
-/// step" (forward, backward, clipping, AdamW); a masked one: "forward" (scores of every place) and "train step". Rates "tokens_per_s",
-/// "ms_per_token" at the median, and "peak_memory_bytes" of the process (CPU memory).
-/// State    the model's parameters are trained on noise: not for use afterwards
-/// Errors   InvalidArgument if a size is below 1; Unsupported for another task; as the model's forward
+/// step" (forward, backward, clipping, AdamW); a masked one: "forward" (scores of every place) and "train step"; either with `forward_only`, and any
+/// other: "encode" (hidden states of whole sequences, nothing carried, no gradient). Rates "tokens_per_s", "ms_per_token" at the median, and
+/// "peak_memory_bytes" of the process (CPU memory).
+/// State    the model's parameters are trained on noise, except with `forward_only`: not for use afterwards
+/// Errors   InvalidArgument if a size is below 1; Unsupported for another task without `forward_only`; as the model's forward
 [[nodiscard]] std::vector<Measurement> bench_model(const std::string& target, models::TaskHead& model, const ModelBenchOptions& options);
 
 }  // namespace everlong::bench

@@ -86,7 +86,7 @@ ExampleBatch collate(std::span<const EncodedExample> examples, std::span<const i
   const PaddedTokens padded = pad_rows(rows, options);
   ExampleBatch batch{.tokens = padded.tokens, .attention_mask = padded.attention_mask, .targets = std::nullopt};
   const int64_t seq_len = padded.tokens.size(1);
-  if (task == Task::multiple_choice) {
+  if (task == Task::multiple_choice || chosen[0]->rows.size() > 1) {
     const std::vector<int64_t> shape = {static_cast<int64_t>(chosen.size()), -1, seq_len};
     batch.tokens = batch.tokens.view(shape);
     batch.attention_mask = batch.attention_mask.view(shape);

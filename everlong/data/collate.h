@@ -28,7 +28,7 @@ struct PaddedTokens {
 
 /// What one step of fine-tuning reads. On the CPU.
 struct ExampleBatch {
-  at::Tensor tokens;                  ///< [B, T] int64; of multiple_choice [B, C, T], C choices
+  at::Tensor tokens;                  ///< [B, T] int64; of multiple_choice, and of examples with several rows, [B, C, T]
   at::Tensor attention_mask;          ///< as tokens, bool
   std::optional<at::Tensor> targets;  ///< none if an example has no label. classification, multiple_choice: [B] int64; multi_label: [B, K] float;
                                       ///< regression: [B] float; token_classification: [B, T] int64, kNoLabel where none;

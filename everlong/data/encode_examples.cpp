@@ -40,8 +40,18 @@ EncodedExample ExampleEncoder::encode(const LabelledExample& example, std::strin
     case Task::regression:
       break;
   }
-  encoded.rows.push_back(encode_pair(tokenizer_, example.text, example.text_b, options_.pair, options_.parse_special).ids);
+  encode_texts(example, location, encoded);
   return encoded;
+}
+
+void ExampleEncoder::encode_texts(const LabelledExample& example, const FileLocation& location, EncodedExample& encoded) const {
+  const auto add = [&](std::string_view a, std::optional<std::string_view> b) {
+    encoded.rows.push_back(encode_pair(tokenizer_, a, b, options_.pair, options_.parse_special).ids);
+  };
+  if (!options_.separate) return add(example.text, example.text_b);
+  if (!example.text_b) throw FormatError({.file = location.file, .offset = location.offset, .field = "text_b"}, "a second text", "none");
+  add(example.text, std::nullopt);
+  add(*example.text_b, std::nullopt);
 }
 
 void ExampleEncoder::encode_words(const LabelledExample& example, const FileLocation& location, EncodedExample& encoded) const {

@@ -19,7 +19,7 @@ namespace everlong::data {
 ///   question_answering                the first and the last token of the answer; 0 and 0, the begin token, where there is none in the sequence
 ///   regression                        nothing: `value` has it
 struct EncodedExample {
-  std::vector<std::vector<int32_t>> rows;  ///< token sequences: one, or one a choice
+  std::vector<std::vector<int32_t>> rows;  ///< token sequences: one, or one a choice, or two texts that are read separately
   std::vector<int64_t> targets;            ///< empty without a label
   double value = 0;
   bool has_label = false;
@@ -32,6 +32,7 @@ struct EncodeExamplesOptions {
   Task task = Task::classification;
   PairOptions pair = {};       ///< question_answering always cuts the context only
   bool parse_special = false;  ///< text that spells a special token becomes it
+  bool separate = false;       ///< the two texts as two rows, for models that read each by itself
 };
 
 /// Turns examples into token sequences. Refers to the tokenizer, which must outlive it.
@@ -41,12 +42,13 @@ class ExampleEncoder {
   ExampleEncoder(const text::Tokenizer& tokenizer, LabelMap labels, const EncodeExamplesOptions& options);
 
   /// `file` is for messages.
-  /// Errors   FormatError if a class is unknown; as join_pair and token_ends
+  /// Errors   FormatError if a class is unknown, or the second text is missing with `separate`; as join_pair and token_ends
   [[nodiscard]] EncodedExample encode(const LabelledExample& example, std::string_view file) const;
 
   [[nodiscard]] const LabelMap& labels() const { return labels_; }
 
  private:
+  void encode_texts(const LabelledExample& example, const FileLocation& location, EncodedExample& encoded) const;
   void encode_words(const LabelledExample& example, const FileLocation& location, EncodedExample& encoded) const;
   void encode_answer(const LabelledExample& example, EncodedExample& encoded) const;
   void encode_choices(const LabelledExample& example, EncodedExample& encoded) const;

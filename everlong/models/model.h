@@ -74,7 +74,9 @@ class Model : public torch::nn::Module {
   [[nodiscard]] virtual std::vector<NamedTensor> public_state(const nn::State&) const { return {}; }
 
   /// Whether weight decay is meant for a parameter, by its name below the model. Default: matrices.
-  [[nodiscard]] virtual bool decays(std::string_view name, const at::Tensor& parameter) const { return static_cast<void>(name), parameter.dim() >= 2; }
+  [[nodiscard]] virtual bool decays(std::string_view name, const at::Tensor& parameter) const {
+    return static_cast<void>(name), parameter.dim() >= 2;
+  }
 
   [[nodiscard]] const nn::StateLayout& state_layout() const { return layout_; }
 
@@ -88,6 +90,10 @@ class Model : public torch::nn::Module {
   /// Recomputes the inside of each layer in the backward pass instead of keeping it. Gradients are equal, dropout included.
   void set_activation_checkpointing(bool on) { activation_checkpointing_ = on; }
   [[nodiscard]] bool activation_checkpointing() const { return activation_checkpointing_; }
+
+  /// About how many tokens a layer recomputes at once where it can do so in parts. Fewer need less memory; thousands keep matrix products efficient.
+  void set_checkpoint_span_tokens(int64_t tokens) { checkpoint_span_tokens_ = tokens; }
+  [[nodiscard]] int64_t checkpoint_span_tokens() const { return checkpoint_span_tokens_; }
 
  protected:
   /// Checks shapes against each other and the state against the layout. Errors  as forward()
@@ -112,6 +118,7 @@ class Model : public torch::nn::Module {
  private:
   at::ScalarType compute_dtype_ = at::kFloat;
   bool activation_checkpointing_ = false;
+  int64_t checkpoint_span_tokens_ = 4096;
 };
 
 /// The hidden state of each row's last token that is not padding. Shapes  hidden [B, T, D]; valid [B, T] bool or none; returns [B, 1, D]

@@ -65,9 +65,13 @@ void describe(const TaskHead& model, const checkpoint::ConfigDocument& extra, co
   Fields fields = config->fields();
   checkpoint::ConfigDocument document = extra;
   if (!is_language_model(model.task()) && model.task() != Task::embedding) {
-    const Fields task_fields = task_config.fields();
-    for (const Field& field : task_fields.all())
-      if (to_text(field.get()) != "automatic") fields.append(field);  // the public file has null there
+    models::TaskConfig usual;
+    const Fields task_fields = task_config.fields(), unknown = task_config.classifier_fields(), defaults = usual.classifier_fields();
+    for (const Field& field : task_fields.all()) {
+      const std::string value = to_text(field.get());
+      const bool left_out = value == "automatic" || (unknown.find(field.key) != nullptr && value == to_text(defaults.find(field.key)->get()));
+      if (!left_out) fields.append(field);  // the public file has null or nothing there
+    }
     if (!task_config.label_names.empty()) document.set_label_names(task_config.label_names);
   }
   use(document, fields, config->head_class(model.task()));

@@ -22,11 +22,12 @@ inline constexpr std::array<std::pair<std::string_view, Activation>, 5> kActivat
 [[nodiscard]] at::Tensor activate(Activation activation, const at::Tensor& x);
 
 /// What to drop in this call: nothing but in training. The seed is drawn from the default generator, which activation checkpointing puts back,
-/// so that a second run drops the same values.
-[[nodiscard]] ops::DropoutSpec draw_dropout(double p, bool training);
+/// so that a second run drops the same values. first_row: number of the first row where a part of a batch is given, in order that parts drop what the
+/// whole would.
+[[nodiscard]] ops::DropoutSpec draw_dropout(double p, bool training, int64_t first_row = 0);
 
 /// Drops single values with probability p and scales the rest by 1 / (1 - p), in training only; adds `residual` where one is given.
-[[nodiscard]] at::Tensor dropout(const at::Tensor& x, double p, bool training, const at::Tensor& residual = {});
+[[nodiscard]] at::Tensor dropout(const at::Tensor& x, double p, bool training, const at::Tensor& residual = {}, int64_t first_row = 0);
 
 /// Drops whole features over time. Shapes  x [B, T, D]: one decision a (row, feature).
 [[nodiscard]] at::Tensor feature_dropout(const at::Tensor& x, double p, bool training);

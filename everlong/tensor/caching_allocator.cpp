@@ -86,6 +86,12 @@ class Blocks {
     return true;
   }
 
+  void release_all() {
+    const std::lock_guard lock(mutex_);
+    while (!oldest_.empty()) release_oldest();
+    peak_live_bytes_ = live_bytes_;
+  }
+
   CachedMemory memory() {
     const std::lock_guard lock(mutex_);
     return {static_cast<int64_t>(live_bytes_), static_cast<int64_t>(cached_bytes_), static_cast<int64_t>(peak_live_bytes_), mapped_blocks_};
@@ -148,5 +154,7 @@ void use_caching_allocator() {
 }
 
 CachedMemory cached_memory() { return blocks().memory(); }
+
+void release_cached_memory() { blocks().release_all(); }
 
 }  // namespace everlong

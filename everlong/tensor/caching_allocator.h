@@ -21,4 +21,7 @@ void use_caching_allocator();
 
 [[nodiscard]] CachedMemory cached_memory();
 
+/// Gives back every block that is kept, and measures the largest amount in use afresh: between phases that have nothing in common.
+void release_cached_memory();
+
 }  // namespace everlong

@@ -13,7 +13,9 @@ namespace {
 
 Fields data_fields(DataConfig& data) {
   Fields fields;
-  fields.add("train", data.train, "training corpora: .txt, .jsonl (.gz, .zst), nanoGPT .bin, Megatron .idx; of tasks with labels .tsv and .jsonl")
+  fields
+      .add("train", data.train,
+           "training corpora: .txt, .jsonl (.gz, .zst), nanoGPT .bin, Megatron .idx; of tasks with labels .tsv, .jsonl and images-idx3")
       .add("eval", data.eval, "files that bits per byte, or the scores of the task, are measured on")
       .add("format", data.format, "text: documents, all of it learned; chats: conversations in .jsonl of which the answers are learned",
            std::span<const std::pair<std::string_view, DataFormat>>(kDataFormatNames))
@@ -30,6 +32,8 @@ Fields data_fields(DataConfig& data) {
       .add("text_column", data.text_column, "column or key of the first text; empty = found by the usual names")
       .add("text_b_column", data.text_b_column, "column or key of the second text; empty = as above")
       .add("label_column", data.label_column, "column or key of the label; empty = as above")
+      .add("pixel_mean", data.pixel_mean, "images: pixels v become (v / 255 - pixel_mean) / pixel_std")
+      .add("pixel_std", data.pixel_std, "images: as above", {.min = 1e-6})
       .add("mask_ratio", data.mask_ratio, "masked-lm: share of the tokens to predict", {.min = 0.001, .max = 1})
       .add("whole_words", data.whole_words, "masked-lm: mask words, not tokens");
   return fields;
@@ -68,8 +72,10 @@ Fields run_fields(RunConfig& run) {
       .add("keep_last", run.keep_last, "newest checkpoints to keep", {.min = 1})
       .add("keep_best", run.keep_best, "also keep the checkpoint that is best on data.eval, of those whose own step is evaluated")
       .add("metric", run.metric, "score that says which is best; empty = bits per byte, or the first score of the task")
-      .add("classifier_dropout", run.classifier_dropout, "dropout before a classifier; null = the model's own", {.min = 0, .max = 0.999})
-      .add("eval_every", run.eval_every, "steps between evaluations; 0 = at the end only", {.min = 0})
+      .add("classifier_dropout", run.classifier_dropout, "dropout before a classifier; null = the model's own", {.min = 0, .max = 0.999});
+  const Fields classifier = models::classifier_shape_fields(run.classifier);
+  for (const Field& field : classifier.all()) fields.append(field);
+  fields.add("eval_every", run.eval_every, "steps between evaluations; 0 = at the end only", {.min = 0})
       .add("eval_segment", run.eval_segment, "tokens a call in evaluation", {.min = 1})
       .add("log_every", run.log_every, "steps between lines of metrics.jsonl", {.min = 1})
       .add("sample_prompt", run.sample_prompt, "text that the sample at the end continues")

@@ -50,6 +50,8 @@ struct DataConfig {
   std::string text_column;
   std::string text_b_column;
   std::string label_column;
+  double pixel_mean = 0.5;
+  double pixel_std = 0.5;
   double mask_ratio = 0.4;
   bool whole_words = false;
 };
@@ -82,6 +84,7 @@ struct RunConfig {
   bool keep_best = true;
   std::string metric;
   std::optional<double> classifier_dropout;
+  models::ClassifierConfig classifier;
   int64_t eval_every = 500;
   int64_t eval_segment = 2048;
   int64_t log_every = 10;

@@ -19,7 +19,8 @@ models::Task task_to_load(const models::LoadedConfig& saved, const models::TaskH
   const bool labelled = model.task() == models::Task::sequence_classification || model.task() == models::Task::token_classification;
   const models::TaskConfig &theirs = saved.task_config, &ours = model.task_config();
   if (!labelled) return model.task();
-  const bool same = saved.saved_task() == model.task() && theirs.num_labels == ours.num_labels && theirs.label_names == ours.label_names;
+  const bool same = saved.saved_task() == model.task() && theirs.num_labels == ours.num_labels && theirs.label_names == ours.label_names &&
+                    theirs.classifier == ours.classifier;
   return same ? model.task() : models::Task::embedding;
 }
 

@@ -6,6 +6,7 @@
 
 #include "everlong/base/error.h"
 #include "everlong/data/collate.h"
+#include "everlong/data/lra/idx_images.h"
 #include "everlong/data/token_roles.h"
 #include "everlong/tensor/torch.h"
 
@@ -17,6 +18,24 @@ std::optional<std::string> named(const std::string& column) { return column.empt
 int64_t role_id(const std::optional<int32_t>& of_tokenizer, int64_t of_model, const text::Tokenizer& tokenizer) {
   if (of_tokenizer) return *of_tokenizer;
   return of_model >= tokenizer.vocab_size() ? of_model : -1;
+}
+
+/// Images as rows of pixels, their numbers as lines.
+TaskExamples read_images(const std::filesystem::path& file, const data::LabelMap& labels, const TaskDataOptions& options) {
+  const data::IdxImages images = data::read_idx_images(file, data::idx_labels_of(file));
+  TaskExamples examples{.file = file.string()};
+  for (int64_t i = 0; i < images.count(); ++i) {
+    const auto pixels = images.image(i);
+    const auto len = std::min(pixels.size(), static_cast<size_t>(options.max_len));
+    const std::string name = fmt::format("{}", images.labels[static_cast<size_t>(i)]);
+    const FileLocation location{.file = examples.file, .offset = i, .field = "label"};
+    data::EncodedExample encoded{.has_label = true, .line = i + 1};
+    encoded.rows.emplace_back(pixels.begin(), pixels.begin() + static_cast<std::ptrdiff_t>(len));
+    encoded.targets = {labels.number_of(name, location)};
+    examples.encoded.push_back(std::move(encoded));
+    examples.texts.push_back({.has_label = true, .classes = {name}, .line = i + 1});
+  }
+  return examples;
 }
 
 }  // namespace
@@ -65,10 +84,14 @@ data::Task data_task(models::Task task, models::ProblemType problem) {
     case models::Task::sequence_classification:
       if (problem == models::ProblemType::regression) return data::Task::regression;
       return problem == models::ProblemType::multi_label_classification ? data::Task::multi_label : data::Task::classification;
-    case models::Task::token_classification: return data::Task::token_classification;
-    case models::Task::multiple_choice: return data::Task::multiple_choice;
-    case models::Task::question_answering: return data::Task::question_answering;
-    default: break;
+    case models::Task::token_classification:
+      return data::Task::token_classification;
+    case models::Task::multiple_choice:
+      return data::Task::multiple_choice;
+    case models::Task::question_answering:
+      return data::Task::question_answering;
+    default:
+      break;
   }
   throw Unsupported({.where = "task",
                      .expected = "sequence-classification, token-classification, multiple-choice or question-answering",
@@ -89,9 +112,35 @@ data::LabelledTextOptions labelled_text_options(const TaskDataOptions& options) 
           .require_label = options.require_label};
 }
 
+data::LabelMap collect_task_labels(std::span<const std::filesystem::path> files, const TaskDataOptions& options) {
+  if (!options.pixels) return data::collect_labels(files, labelled_text_options(options));
+  std::vector<std::string> names;
+  for (const auto& file : files)
+    for (const uint8_t label : data::read_idx_labels(data::idx_labels_of(file))) {
+      if (label >= names.size()) names.resize(size_t{label} + 1);
+      names[label] = fmt::format("{}", label);
+    }
+  std::erase(names, "");
+  return data::LabelMap(names);
+}
+
+bool are_images(std::span<const std::filesystem::path> files) {
+  const auto count = std::count_if(files.begin(), files.end(), [](const auto& file) { return data::is_idx_images(file); });
+  require(count == 0 || std::cmp_equal(count, files.size()), [&] {
+    return Complaint{.where = "data", .expected = "images in every file, or in none", .got = fmt::format("{} of {}", count, files.size())};
+  });
+  return count > 0;
+}
+
 TaskExamples read_task_examples(const std::filesystem::path& file, const text::Tokenizer& tokenizer, const SequenceRoles& roles,
                                 const data::LabelMap& labels, const TaskDataOptions& options) {
-  const data::ExampleEncoder encoder(tokenizer, labels, {.task = options.task, .pair = {.marks = roles.marks, .max_len = options.max_len}});
+  require(data::is_idx_images(file) == options.pixels, [&] {
+    return Complaint{
+        .where = file.string(), .expected = options.pixels ? "a file of images, ...images-idx3-ubyte" : "a file of texts", .got = "another"};
+  });
+  if (options.pixels) return read_images(file, labels, options);
+  const data::PairOptions pair{.marks = roles.marks, .max_len = options.max_len};
+  const data::ExampleEncoder encoder(tokenizer, labels, {.task = options.task, .pair = pair, .separate = options.separate_texts});
   const auto reader = data::LabelledTextReader::open(file, labelled_text_options(options));
   TaskExamples examples{.file = file.string()};
   while (auto example = reader->next()) {
@@ -141,7 +190,8 @@ int32_t mask_token(const text::Tokenizer& tokenizer) {
 MaskedText::MaskedText(std::span<const std::filesystem::path> files, const text::Tokenizer& tokenizer, const SequenceRoles& roles,
                        const MaskedTextOptions& options)
     : corpus_(data::Corpus::read(files, tokenizer, {.add_special = false})), roles_(roles), options_(options) {
-  require(options.max_len >= 3, [&] { return Complaint{.where = "data.max_len", .expected = "at least 3", .got = fmt::format("{}", options.max_len)}; });
+  require(options.max_len >= 3,
+          [&] { return Complaint{.where = "data.max_len", .expected = "at least 3", .got = fmt::format("{}", options.max_len)}; });
   options_.masking.mask_id = mask_token(tokenizer);
   masking_ = std::make_unique<data::Masking>(data::token_roles(tokenizer), options_.masking);
   const int64_t room = options.max_len - 2;

@@ -46,6 +46,8 @@ struct TaskDataOptions {
   std::string text_column, text_b_column, label_column;  ///< empty = found by the usual names
   int64_t max_len = 512;                                 ///< tokens, marks included
   bool require_label = false;
+  bool separate_texts = false;  ///< the two texts of an example as two rows
+  bool pixels = false;          ///< files are images (idx), examples their pixels
 };
 [[nodiscard]] data::LabelledTextOptions labelled_text_options(const TaskDataOptions& options);
 
@@ -57,10 +59,17 @@ struct TaskExamples {
   bool all_labelled = true;
 };
 
+/// The classes of the files: data::collect_labels(), and the numbers in the labels files of images. Errors  as those readers
+[[nodiscard]] data::LabelMap collect_task_labels(std::span<const std::filesystem::path> files, const TaskDataOptions& options);
+
+/// Whether files are images; all of them, or none. Errors  InvalidArgument for a mixture
+[[nodiscard]] bool are_images(std::span<const std::filesystem::path> files);
+
 /// Reads and encodes a labelled file. Sentences whose words have no labels get class 0 in `encoded`, at the first token of each word, so that it is
 /// known where words are predicted; `texts` says what the file has.
 /// Cost     memory for all texts and tokens
-/// Errors   as data::LabelledTextReader and data::ExampleEncoder
+/// Errors   as data::LabelledTextReader and data::ExampleEncoder, or as data::read_idx_images; InvalidArgument for an image where text is due, and
+///          the other way round
 [[nodiscard]] TaskExamples read_task_examples(const std::filesystem::path& file, const text::Tokenizer& tokenizer, const SequenceRoles& roles,
                                               const data::LabelMap& labels, const TaskDataOptions& options);
 

@@ -27,19 +27,45 @@ TaskDataOptions data_options(const TrainConfig& config, data::Task task) {
           .text_b_column = config.data.text_b_column,
           .label_column = config.data.label_column,
           .max_len = config.data.max_len,
-          .require_label = true};
+          .require_label = true,
+          .separate_texts = config.train.classifier.pairs == models::ClassifierPairs::separate,
+          .pixels = config.train.classifier.reads_pixels()};
+}
+
+std::vector<fs::path> all_files(const TrainConfig& config) {
+  std::vector<fs::path> files = paths_of(config.data.train);
+  files.insert(files.end(), config.data.eval.begin(), config.data.eval.end());
+  return files;
+}
+
+/// Where the files are images: the model reads pixels and needs no vocabulary.
+void settle_images(TrainConfig& config) {
+  if (!are_images(all_files(config))) return;
+  const bool fits =
+      config.train.task == models::Task::sequence_classification &&
+      (config.train.problem_type == models::ProblemType::automatic || config.train.problem_type == models::ProblemType::single_label_classification);
+  require(fits, [&] {
+    return Complaint{.where = "data.train",
+                     .expected = "sequence-classification with one class an image",
+                     .got = std::string(models::task_name(config.train.task))};
+  });
+  config.train.classifier.pixel_mean = config.data.pixel_mean;
+  config.train.classifier.pixel_std = config.data.pixel_std;
+  config.data.tokenizer = "bytes";  // a name for what is never asked
+  if (!config.init.empty()) return;
+  config.model->set_vocabulary(1);
+  const Fields fields = config.model->fields();
+  for (const char* key : {"pad_token_id", "bos_token_id", "eos_token_id"})
+    if (const Field* field = fields.find(key)) field->set(int64_t{-1});
 }
 
 /// The classes of the training and evaluation files; in the order of model.init where it has the same ones.
 data::LabelMap find_labels(const TrainConfig& config, data::Task task) {
-  std::vector<fs::path> files = paths_of(config.data.train);
-  for (const std::string& file : config.data.eval) files.emplace_back(file);
   TaskDataOptions options = data_options(config, task);
   options.require_label = false;
-  data::LabelMap found = data::collect_labels(files, labelled_text_options(options));
-  require(found.size() >= 2 || task == data::Task::multi_label, [&] {
-    return Complaint{.where = "data.train", .expected = "labels of at least two classes", .got = fmt::format("{}", found.size())};
-  });
+  data::LabelMap found = collect_task_labels(all_files(config), options);
+  require(found.size() >= 2 || task == data::Task::multi_label,
+          [&] { return Complaint{.where = "data.train", .expected = "labels of at least two classes", .got = fmt::format("{}", found.size())}; });
   if (config.init.empty() || !fs::exists(config.init)) return found;
   const std::vector<std::string> saved = models::load_config(resolve_model_path(config.init)).task_config.label_names;
   const bool same = std::is_permutation(saved.begin(), saved.end(), found.names().begin(), found.names().end());
@@ -47,7 +73,7 @@ data::LabelMap find_labels(const TrainConfig& config, data::Task task) {
 }
 
 models::TaskConfig make_task_config(const TrainConfig& config, models::ProblemType problem, const data::LabelMap& labels) {
-  models::TaskConfig task{.classifier_dropout = config.train.classifier_dropout};
+  models::TaskConfig task{.classifier_dropout = config.train.classifier_dropout, .classifier = config.train.classifier};
   if (config.train.task == models::Task::sequence_classification) task.problem_type = problem;
   if (problem == models::ProblemType::regression && config.train.task == models::Task::sequence_classification) task.num_labels = 1;
   if (labels.size() == 0) return task;
@@ -60,10 +86,13 @@ models::TaskConfig make_task_config(const TrainConfig& config, models::ProblemTy
 
 TaskObjective::TaskObjective(TrainConfig& config, const RunDirectory& directory, bool load_initial, const Message& message)
     : batch_size_(config.data.batch_size), pad_to_multiple_(config.data.pad_to_multiple), metric_(config.train.metric) {
+  settle_images(config);
   tokenizer_ = prepare_tokenizer(config, directory);
-  settle_vocabulary(*tokenizer_, config);
-  if (config.init.empty()) adopt_tokenizer(*tokenizer_, *config.model);
-  roles_ = sequence_roles(*tokenizer_, *config.model);
+  if (!config.train.classifier.reads_pixels()) {
+    settle_vocabulary(*tokenizer_, config);
+    if (config.init.empty()) adopt_tokenizer(*tokenizer_, *config.model);
+    roles_ = sequence_roles(*tokenizer_, *config.model);
+  }
   const models::Task task = config.train.task;
   const models::ProblemType problem =
       config.train.problem_type == models::ProblemType::automatic ? models::ProblemType::single_label_classification : config.train.problem_type;
@@ -76,8 +105,10 @@ TaskObjective::TaskObjective(TrainConfig& config, const RunDirectory& directory,
   model_ = models::make_head(*config.model, task, make_task_config(config, problem, labels));
   if (load_initial) load_initial_weights(*model_, config.init, message);
   prepare_model(*model_, config.train);
-  if (task == models::Task::masked_lm) read_masked(config);
-  else read_labelled(config, labels);
+  if (task == models::Task::masked_lm)
+    read_masked(config);
+  else
+    read_labelled(config, labels);
   check_metric();
 }
 
@@ -116,12 +147,24 @@ void TaskObjective::check_metric() {
     known = {"loss", "perplexity", "accuracy"};
   } else {
     switch (data_task_) {
-      case data::Task::classification: known = {"accuracy", "f1", "matthews", "loss"}; break;
-      case data::Task::multi_label: known = {"f1", "accuracy", "loss"}; break;
-      case data::Task::regression: known = {"pearson", "spearman", "mse"}; break;
-      case data::Task::token_classification: known = {"accuracy", "f1"}; break;
-      case data::Task::multiple_choice: known = {"accuracy", "loss"}; break;
-      case data::Task::question_answering: known = {"f1", "exact_match"}; break;
+      case data::Task::classification:
+        known = {"accuracy", "f1", "matthews", "loss"};
+        break;
+      case data::Task::multi_label:
+        known = {"f1", "accuracy", "loss"};
+        break;
+      case data::Task::regression:
+        known = {"pearson", "spearman", "mse"};
+        break;
+      case data::Task::token_classification:
+        known = {"accuracy", "f1"};
+        break;
+      case data::Task::multiple_choice:
+        known = {"accuracy", "loss"};
+        break;
+      case data::Task::question_answering:
+        known = {"f1", "exact_match"};
+        break;
     }
   }
   if (metric_.empty()) metric_ = known.front();
@@ -146,7 +189,9 @@ Objective::BatchLoss TaskObjective::next_loss() {
 
 io::Json TaskObjective::position() const { return data::to_json(order_->position()); }
 
-void TaskObjective::seek(const io::Json& position, std::string_view file_name) { order_->seek(data::example_position_from_json(position, file_name)); }
+void TaskObjective::seek(const io::Json& position, std::string_view file_name) {
+  order_->seek(data::example_position_from_json(position, file_name));
+}
 
 RunEvaluation TaskObjective::evaluate(int64_t step, MetricsLog& metrics, const Message& message) {
   RunEvaluation found;

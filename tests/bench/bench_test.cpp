@@ -137,6 +137,29 @@ TEST(ModelBench, ATinyModelIsReadWrittenAndTrained) {
   }
 }
 
+TEST(ModelBench, ForwardOnlyEncodesAndLeavesTheModelAsItWas) {
+  for (const models::Task task : {models::Task::causal_lm, models::Task::masked_lm, models::Task::token_classification}) {
+    auto config = models::find_architecture("mega").tiny_config();
+    config->fields().set_all(task == models::Task::causal_lm ? "is_decoder=true" : "is_decoder=false bidirectional=true");
+    const auto model = models::make_head(*config, task);
+    std::vector<at::Tensor> before;
+    for (const at::Tensor& parameter : model->parameters()) before.push_back(parameter.detach().clone());
+    const auto rows = bench_model("tiny", *model, {.batch_size = 2, .seq_len = 12, .repeat = 2, .dtype = at::kBFloat16, .forward_only = true});
+    expect_sane(rows, "tiny");
+    ASSERT_EQ(whats(rows), (Rows{{"encode", "bf16"}}));
+    EXPECT_NEAR(rate(rows[0], "tokens_per_s") * rows[0].median_ms * 1e-3 / 24, 1, 1e-9);
+    const auto after = model->parameters();
+    for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(at::equal(after[i], before[i])) << models::task_name(task) << " " << i;
+  }
+}
+
+TEST(ModelBench, AHeadThatIsNoLanguageModelIsRefusedWithoutForwardOnly) {
+  auto config = models::find_architecture("mega").tiny_config();
+  config->fields().set_all("is_decoder=false bidirectional=true");
+  const auto model = models::make_head(*config, models::Task::token_classification);
+  EXPECT_THROW(static_cast<void>(bench_model("tiny", *model, {.seq_len = 4, .repeat = 1})), Unsupported);
+}
+
 TEST(ModelBench, SizesBelowOneAreRefused) {
   const auto model = testing::tiny_model(*models::find_architecture("mega").tiny_config(), at::kFloat);
   for (const ModelBenchOptions& options : {ModelBenchOptions{.batch_size = 0}, {.seq_len = 0}, {.decode_tokens = 0}, {.seq_len = 4, .repeat = 0}})

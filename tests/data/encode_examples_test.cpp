@@ -68,6 +68,16 @@ TEST_F(EncodeExamples, EveryChoiceIsARow) {
   EXPECT_EQ(encoded.targets, (Targets{1}));
 }
 
+TEST_F(EncodeExamples, TwoTextsMayBeReadSeparately) {
+  const ExampleEncoder encoder(*gpt2_, LabelMap({"no", "yes"}), {.pair = {.marks = kMarks, .max_len = 3}, .separate = true});
+  const auto encoded = encoder.encode({.text = "I love", .text_b = "it", .has_label = true, .classes = {"no"}}, "x.tsv");
+  ASSERT_EQ(encoded.rows.size(), 2u);
+  EXPECT_EQ(spelled(encoded.rows[0]) + spelled(encoded.rows[1]), "<s>|I</s><s>|it</s>");
+  EXPECT_EQ(encoded.targets, (Targets{0}));
+  EXPECT_EQ(message_of<FormatError>([&] { (void)encoder.encode({.text = "a", .line = 3}, "x.tsv"); }),
+            "[x.tsv at 3, text_b] expected a second text, got none.");
+}
+
 TEST_F(EncodeExamples, AnAnswerIsItsFirstAndLastToken) {
   LabelledExample example{.text = "Who", .text_b = "It was Ann Smith, unbelievably.", .has_label = true, .answers = {"Ann Smith"}, .answer_begin = 7};
   auto encoded = encode(Task::question_answering, example);

@@ -173,6 +173,33 @@ TEST(MegaEncoderTraining, CheckpointedGradientsAreEqualBitForBitWithEveryDropout
   }
 }
 
+TEST(MegaEncoderTraining, LayersRecomputedSpanBySpanGiveTheSameGradients) {
+  const auto head = make_encoder({{"dropout_prob", 0.2}, {"hidden_dropout_prob", 0.2}, {"attention_probs_dropout_prob", 0.2}, {"nffn_activation_dropout_prob", 0.2}});
+  head->train();
+  const auto tokens = (at::arange(3 * 27, at::kLong).view({3, 27}) * 7 + 3).remainder(head->config().vocabulary());
+  const auto valid = at::ones({3, 27}, at::kBool), documents = at::zeros({3, 27}, at::kLong);
+  valid[1].narrow(0, 20, 7).fill_(false);
+  documents[2].narrow(0, 9, 18).fill_(1);
+  const auto gradients = [&](int64_t span_tokens, const models::ModelInput& input) {
+    head->model().set_activation_checkpointing(span_tokens > 0);
+    head->model().set_checkpoint_span_tokens(span_tokens);
+    head->zero_grad();
+    at::manual_seed(5);
+    head->task_loss(input, {.values = tokens}).backward();
+    std::map<std::string, at::Tensor> found;
+    for (const auto& item : head->named_parameters()) found.emplace(item.key(), item.value().grad().clone());
+    return found;
+  };
+  for (const models::ModelInput& input : {models::ModelInput{.tokens = tokens}, models::ModelInput{.tokens = tokens, .valid = valid},
+                                          models::ModelInput{.tokens = tokens, .document_ids = documents}}) {
+    const auto plain = gradients(0, input);
+    for (const int64_t span_tokens : {8, 60}) {  // parts of a row, and two rows at a time
+      const auto by_span = gradients(span_tokens, input);
+      for (const auto& [name, gradient] : plain) EXPECT_LT(difference(gradient, by_span.at(name)), 1e-12) << name << ", spans of " << span_tokens;
+    }
+  }
+}
+
 TEST(MegaEncoderSizes, TheParameterCountsOfTheSpecification) {
   Config encoder;  // the 16k encoder, a block of it and around it by the formulas
   encoder.vocab_size = 50265;

@@ -35,6 +35,17 @@ TEST(CachingAllocator, WhatIsKeptIsBoundedByWhatWasInUse) {
   EXPECT_LE(memory.live_bytes + memory.cached_bytes, memory.peak_live_bytes + memory.peak_live_bytes / 8);
 }
 
+TEST(CachingAllocator, APhaseCanBeginWithNothingKept) {
+  use_caching_allocator();
+  const at::Tensor live = bytes(6 * kMiB);
+  bytes(90 * kMiB).zero_();
+  ASSERT_GE(cached_memory().cached_bytes, 90 * kMiB);
+  release_cached_memory();
+  EXPECT_EQ(cached_memory().cached_bytes, 0);
+  EXPECT_EQ(cached_memory().peak_live_bytes, cached_memory().live_bytes);
+  EXPECT_GE(cached_memory().live_bytes, 6 * kMiB);
+}
+
 TEST(CachingAllocator, AStepThatIsRepeatedAsksTheSystemForNothing) {
   use_caching_allocator();
   const auto step = [] {

@@ -104,6 +104,29 @@ TEST(ActivationCheckpointing, TheReplayLeavesTheGeneratorWhereItWas) {
   EXPECT_TRUE(all_equal(next_number(true), next_number(false)));
 }
 
+TEST(ActivationCheckpointing, SpanBySpanTheGradientsAreThoseOfTheWhole) {
+  at::manual_seed(3);
+  const at::Tensor x = at::randn({2, 6, 4}, at::kDouble).requires_grad_(true), weight = at::randn({4, 4}, at::kDouble).requires_grad_(true);
+  int finished = 0;
+  const auto gradients = [&](std::vector<TokenSpan> spans) {
+    const auto prepare = [&](const at::Tensor& input, bool) {
+      return std::vector<at::Tensor>{input, at::tanh(input).cumsum(1), at::ones_like(input)};
+    };
+    const auto finish = [&](const std::vector<at::Tensor>& parts, size_t, bool) {
+      ++finished;
+      return at::matmul(parts[0] * at::rand({1}, at::kDouble), weight) * parts[1];  // leaves parts[2] unread
+    };
+    at::manual_seed(7);
+    const at::Tensor y = run_checkpointed(x, SpanwiseBody{.prepare = prepare, .finish = finish, .spans = std::move(spans)});
+    x.mutable_grad() = weight.mutable_grad() = at::Tensor();
+    (y * at::rand({2, 6, 4}, at::kDouble)).sum().backward();
+    return std::vector<at::Tensor>{y.detach(), x.grad(), weight.grad()};
+  };
+  const auto whole = gradients({}), by_span = gradients({{0, 1, 0, 4}, {0, 1, 4, 2}, {1, 1, 0, 6}});
+  EXPECT_EQ(finished, 2 + 6);
+  for (size_t i = 0; i < whole.size(); ++i) EXPECT_TRUE(at::allclose(by_span[i], whole[i], 1e-13, 1e-13)) << i;
+}
+
 TEST(ActivationCheckpointing, WithoutGradientsTheBodyRunsOnce) {
   const at::NoGradGuard no_grad;
   int runs = 0;

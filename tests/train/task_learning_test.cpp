@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "everlong/base/error.h"
 #include "everlong/base/rng.h"
+#include "everlong/data/lra/idx_images.h"
 #include "everlong/data/lra/listops.h"
+#include "everlong/models/model_directory.h"
 #include "tests/train/task_support.h"
 
 namespace everlong::train {
@@ -51,13 +54,28 @@ class TaskLearning : public testing_support::TaskRuns {
     }
     return lines;
   }
+
+  /// Pictures of 6 by 6: noise, and in it a bright row (class 4) or a bright column (class 7).
+  void write_stripes(const std::string& name, int64_t count, uint64_t seed) const {
+    constexpr size_t kSide = 6;
+    CounterRng rng(seed, 4);
+    data::IdxWriter writer(folder_ / name, count, kSide, kSide);
+    for (int64_t i = 0; i < count; ++i) {
+      std::vector<uint8_t> image(kSide * kSide);
+      for (uint8_t& pixel : image) pixel = static_cast<uint8_t>(rng.next_below(100));
+      const bool column = i % 2 == 1;
+      const size_t place = rng.next_below(kSide);
+      for (size_t k = 0; k < kSide; ++k) image[column ? k * kSide + place : place * kSide + k] = static_cast<uint8_t>(200 + rng.next_below(56));
+      writer.add(image, column ? 7 : 4);
+    }
+    writer.commit();
+  }
 };
 
 TEST_F(TaskLearning, AMaskedLanguageModelLearnsEightSentencesByHeart) {
   write("train.jsonl", documents(true, 1));
   const auto found = train("run", {"train.task=masked-lm", "train.steps=600", "optim.lr=1e-2", "data.batch_size=32", "model.initializer_range=0.2",
-                                   "data.mask_ratio=0.15", "data.train=" + path("train.jsonl"),
-                                   "data.eval=" + path("train.jsonl")});
+                                   "data.mask_ratio=0.15", "data.train=" + path("train.jsonl"), "data.eval=" + path("train.jsonl")});
   EXPECT_LT(found.score("loss"), 0.2);
   EXPECT_GT(found.score("accuracy"), 0.95);
 }
@@ -73,18 +91,54 @@ TEST_F(TaskLearning, LettersAtRandomCannotBeNamedBehindTheirMasks) {
 TEST_F(TaskLearning, AClassifierLearnsWhatOneWordDecides) {
   write("train.tsv", reviews(true, 1));
   write("eval.tsv", reviews(true, 2));
-  const auto found = train("run", {"train.task=sequence-classification", "train.steps=120", "data.train=" + path("train.tsv"),
-                                   "data.eval=" + path("eval.tsv")});
+  const auto found =
+      train("run", {"train.task=sequence-classification", "train.steps=120", "data.train=" + path("train.tsv"), "data.eval=" + path("eval.tsv")});
   EXPECT_EQ(found.score("accuracy"), 1.0);
   EXPECT_EQ(found.score("matthews"), 1.0);
   EXPECT_EQ(found.examples, 120);
 }
 
+TEST_F(TaskLearning, ImagesAreLearnedAsSequencesOfPixels) {
+  write_stripes("train", 160, 1);
+  write_stripes("eval", 80, 2);
+  const Overrides run = {"train.task=sequence-classification",
+                         "train.steps=150",
+                         "data.batch_size=16",
+                         "train.classifier_pooling=mean",
+                         "train.classifier_activation=gelu",
+                         "data.train=" + path("train-images-idx3-ubyte"),
+                         "data.eval=" + path("eval-images-idx3-ubyte")};
+  EXPECT_GT(train("run", run).score("accuracy"), 0.95);
+  const auto folder = checkpoint("run", 150);
+  const auto loaded = models::load_head(folder);
+  EXPECT_EQ(loaded.model->config().vocabulary(), 1);
+  EXPECT_EQ(loaded.model->task_config().label_names, (std::vector<std::string>{"4", "7"}));
+  EXPECT_EQ(loaded.model->task_config().classifier.pixel_std, 0.5);
+  write("text.tsv", "sentence\tlabel\na\t4\nb\t7\n");
+  EXPECT_THROW((void)train("mixed", run + Overrides{"data.eval=" + path("text.tsv")}), InvalidArgument);
+  EXPECT_THROW((void)train("masked", run + Overrides{"train.task=masked-lm"}), InvalidArgument);
+}
+
+TEST_F(TaskLearning, PairsAreLearnedWhereEachTextIsReadByItself) {
+  CounterRng rng(3, 5);
+  std::string lines = "text1\ttext2\tlabel\n";
+  for (int i = 0; i < 160; ++i) {  // the class: whether both texts have the same mood
+    const size_t a = rng.next_below(2), b = rng.next_below(2);
+    const std::array<const char*, 2> words = {"good", "bad"};
+    lines += fmt::format("it is {}\tshe is {} too\t{}\n", words[a], words[b], a == b ? "same" : "other");
+  }
+  write("pairs.tsv", lines);
+  const auto found = train("run", {"train.task=sequence-classification", "train.steps=250", "data.batch_size=16", "train.classifier_pooling=mean",
+                                   "train.classifier_pairs=separate", "data.text_column=text1", "data.text_b_column=text2", "data.label_column=label",
+                                   "data.train=" + path("pairs.tsv"), "data.eval=" + path("pairs.tsv")});
+  EXPECT_GT(found.score("accuracy"), 0.95);
+}
+
 TEST_F(TaskLearning, LabelsAtRandomTeachAClassifierNothing) {
   write("train.tsv", reviews(false, 1));
   write("eval.tsv", reviews(true, 2));
-  const auto found = train("run", {"train.task=sequence-classification", "train.steps=120", "data.train=" + path("train.tsv"),
-                                   "data.eval=" + path("eval.tsv")});
+  const auto found =
+      train("run", {"train.task=sequence-classification", "train.steps=120", "data.train=" + path("train.tsv"), "data.eval=" + path("eval.tsv")});
   EXPECT_LT(found.score("accuracy"), 0.8);
 }
 

@@ -49,7 +49,11 @@ std::vector<Measurement> measure_model(const std::string& target, const BenchOpt
   std::vector<Measurement> all;
   for (const Dtype dtype : dtypes) {
     const auto model = model_named(target, options);
-    bench::ModelBenchOptions how{.repeat = options.repeat, .dtype = torch_dtype(dtype), .device = torch_device(options.compute.device), .activation_checkpointing = options.activation_checkpointing};
+    bench::ModelBenchOptions how{.repeat = options.repeat,
+                                 .dtype = torch_dtype(dtype),
+                                 .device = torch_device(options.compute.device),
+                                 .activation_checkpointing = options.activation_checkpointing,
+                                 .forward_only = options.forward_only};
     how.batch_size = options.batch_size.value_or(how.batch_size);
     how.seq_len = options.seq_len.value_or(how.seq_len);
     how.decode_tokens = options.decode_tokens.value_or(how.decode_tokens);

@@ -16,19 +16,26 @@ LoadedTask load_task(const std::string& path, std::optional<models::Task> task, 
   loaded.model = std::move(from_disk.model);
   loaded.in_file = std::move(from_disk.report.loaded);
   loaded.tokenizer = text::load_tokenizer(loaded.folder);
-  require_vocabulary(*loaded.tokenizer, loaded.model->model(), loaded.folder);
-  loaded.roles = train::sequence_roles(*loaded.tokenizer, loaded.model->config());
+  if (!loaded.model->task_config().classifier.reads_pixels()) {
+    require_vocabulary(*loaded.tokenizer, loaded.model->model(), loaded.folder);
+    loaded.roles = train::sequence_roles(*loaded.tokenizer, loaded.model->config());
+  }
   place_model(*loaded.model, options);
   return loaded;
 }
 
 models::Task model_task(LabelledTask task) {
   switch (task) {
-    case LabelledTask::sequence_classification: return models::Task::sequence_classification;
-    case LabelledTask::token_classification: return models::Task::token_classification;
-    case LabelledTask::multiple_choice: return models::Task::multiple_choice;
-    case LabelledTask::question_answering: return models::Task::question_answering;
-    case LabelledTask::masked_lm: break;
+    case LabelledTask::sequence_classification:
+      return models::Task::sequence_classification;
+    case LabelledTask::token_classification:
+      return models::Task::token_classification;
+    case LabelledTask::multiple_choice:
+      return models::Task::multiple_choice;
+    case LabelledTask::question_answering:
+      return models::Task::question_answering;
+    case LabelledTask::masked_lm:
+      break;
   }
   return models::Task::masked_lm;
 }
@@ -44,7 +51,9 @@ train::TaskExamples read_examples(const LoadedTask& loaded, const std::string& f
                                     .text_column = options.text_column,
                                     .text_b_column = options.text_b_column,
                                     .label_column = options.label_column,
-                                    .max_len = options.max_len.value_or(train::sequence_limit(loaded.model->config()))});
+                                    .max_len = options.max_len.value_or(train::sequence_limit(loaded.model->config())),
+                                    .separate_texts = config.classifier.pairs == models::ClassifierPairs::separate,
+                                    .pixels = config.classifier.reads_pixels()});
 }
 
 }  // namespace everlong::app

@@ -12,9 +12,11 @@ Syntax declare_bench(Syntax& program, BenchOptions& options) {
   verb.integer("--decode-tokens", options.decode_tokens, {.min = 1}, "Tokens generated in one timed call, after a prefix of --seq-len tokens");
   verb.values("--set", options.set, Kind::text, "Change a key of a preset: --set chunk_size=512");
   verb.flag("--activation-checkpointing", options.activation_checkpointing, "Train steps recompute the inside of each layer");
+  verb.flag("--forward-only", options.forward_only, "Of a model only its hidden states, no scores and no training: how it reads long inputs");
   verb.integer("--repeat", options.repeat, {.min = 1}, "Timed repetitions; best and median are reported");
   verb.json(options.json).compute(options.compute);
   verb.example("everlong bench roofs ema mega-small --json");
+  verb.example("everlong bench mega-encoder-small-16k --forward-only --seq-len 65536 --dtype bf16 --repeat 1");
   return verb;
 }
 

@@ -17,6 +17,7 @@ struct BenchOptions {
   std::optional<int64_t> decode_tokens;
   std::vector<std::string> set;  ///< "key=value" for presets
   bool activation_checkpointing = false;
+  bool forward_only = false;
   int64_t repeat = 10;
   bool json = false;
   ComputeOptions compute;

@@ -89,6 +89,8 @@ void write_words(io::AtomicFile& file, std::initializer_list<int64_t> words) {
   }
 }
 
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kFileMarks{{{"images-idx3", "labels-idx1"}, {"images.idx3", "labels.idx1"}}};
+
 std::filesystem::path with_suffix(const std::filesystem::path& prefix, const char* suffix) { return prefix.string() + suffix; }
 
 }  // namespace
@@ -99,6 +101,27 @@ std::span<const uint8_t> IdxImages::image(int64_t number) const {
   });
   const auto size = static_cast<size_t>(height * width);
   return std::span(pixels).subspan(static_cast<size_t>(number) * size, size);
+}
+
+bool is_idx_images(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  return std::any_of(kFileMarks.begin(), kFileMarks.end(), [&](const auto& mark) { return name.find(mark.first) != std::string::npos; });
+}
+
+std::filesystem::path idx_labels_of(const std::filesystem::path& images) {
+  std::string name = images.filename().string();
+  for (const auto& [theirs, labels] : kFileMarks) {
+    const size_t at = name.rfind(theirs);
+    if (at != std::string::npos) return images.parent_path() / name.replace(at, theirs.size(), labels);
+  }
+  throw InvalidArgument({.where = "images", .expected = "a file whose name has images-idx3 in it", .got = images.string()});
+}
+
+std::vector<uint8_t> read_idx_labels(const std::filesystem::path& labels) {
+  IdxFile file(labels);
+  file.magic(kLabelsMagic);
+  const int64_t count = file.axis("count");
+  return file.rest(count);
 }
 
 IdxImages read_idx_images(const std::filesystem::path& images, const std::filesystem::path& labels, const IdxLimits& limits) {
@@ -122,14 +145,6 @@ IdxImages read_idx_images(const std::filesystem::path& images, const std::filesy
   result.labels = label_file.rest(count);
   result.pixels = image_file.rest(*num_bytes);
   return result;
-}
-
-std::vector<float> pixel_sequence(std::span<const uint8_t> image, const PixelScale& scale) {
-  require(scale.std > 0, [&] { return Complaint{.where = "images", .expected = "a standard deviation > 0", .got = fmt::format("{}", scale.std)}; });
-  std::vector<float> values;
-  values.reserve(image.size());
-  for (const uint8_t pixel : image) values.push_back(static_cast<float>((pixel / 255.0 - scale.mean) / scale.std));
-  return values;
 }
 
 IdxWriter::IdxWriter(const std::filesystem::path& prefix, int64_t count, int64_t height, int64_t width)

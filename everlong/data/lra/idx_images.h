@@ -20,6 +20,13 @@ struct IdxImages {
   [[nodiscard]] std::span<const uint8_t> image(int64_t number) const;
 };
 
+/// Whether a file name says that it holds images: "train-images-idx3-ubyte", "t10k-images.idx3-ubyte.gz".
+[[nodiscard]] bool is_idx_images(const std::filesystem::path& path);
+
+/// The labels file that belongs to an images file: "train-labels-idx1-ubyte", in the same folder.
+/// Errors   InvalidArgument if the name does not say that it holds images
+[[nodiscard]] std::filesystem::path idx_labels_of(const std::filesystem::path& images);
+
 struct IdxLimits {
   int64_t max_bytes = int64_t{8} << 30;  ///< of pixels
 };
@@ -29,15 +36,8 @@ struct IdxLimits {
 /// Errors   IoError; FormatError naming file and field if the type, an axis or the length is not what the header says it is, or the counts differ
 [[nodiscard]] IdxImages read_idx_images(const std::filesystem::path& images, const std::filesystem::path& labels, const IdxLimits& limits = {});
 
-/// How pixels become numbers: (v / 255 - mean) / std.
-struct PixelScale {
-  double mean = 0.5;  ///< 0.48 and 0.24 for grey CIFAR-10
-  double std = 0.5;
-};
-
-/// One image as a sequence of numbers.
-/// Errors   InvalidArgument if std is not above 0
-[[nodiscard]] std::vector<float> pixel_sequence(std::span<const uint8_t> image, const PixelScale& scale);
+/// Reads a labels file alone. Errors  as read_idx_images
+[[nodiscard]] std::vector<uint8_t> read_idx_labels(const std::filesystem::path& labels);
 
 /// Writes images as they are made: PREFIX-images-idx3-ubyte and PREFIX-labels-idx1-ubyte appear complete, or not at all.
 class IdxWriter {

@@ -12,11 +12,12 @@ struct DropoutMask {
   uint32_t threshold = 0;
   double factor = 1;
   uint64_t seed = 0;
+  int64_t first_row = 0;  ///< number of row 0 in the whole batch
 
   /// Units  p in [0, 1)
-  static DropoutMask of(double p, uint64_t seed) {
+  static DropoutMask of(double p, uint64_t seed, int64_t first_row = 0) {
     const double threshold = std::clamp(std::round(p * 0x1p32), 0.0, 0x1p32 - 1);
-    return {.threshold = static_cast<uint32_t>(threshold), .factor = 1 / (1 - p), .seed = seed};
+    return {.threshold = static_cast<uint32_t>(threshold), .factor = 1 / (1 - p), .seed = seed, .first_row = first_row};
   }
   [[nodiscard]] bool active() const { return threshold > 0; }
 };
@@ -26,7 +27,7 @@ struct DropoutRow {
   uint32_t first, second;
 
   DropoutRow(const DropoutMask& mask, int64_t row) {
-    uint64_t z = mask.seed + 0x9e3779b97f4a7c15u * (static_cast<uint64_t>(row) + 1);
+    uint64_t z = mask.seed + 0x9e3779b97f4a7c15u * (static_cast<uint64_t>(mask.first_row + row) + 1);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     z ^= z >> 31;

@@ -1,6 +1,7 @@
 #include "everlong/kernels/cpu/matvec.h"
 
 #include <algorithm>
+#include <atomic>
 
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
@@ -47,9 +48,12 @@ struct Spread<uint16_t> {
 };
 #endif
 
-constexpr int64_t kAhead = 2048;  ///< bytes: one stream a thread, asked for this early; into all caches: past them (nta) it halves the speed
-constexpr int64_t kTogether = 4;  ///< outputs whose vectors of partial sums are added up at once
-constexpr int64_t kTile = 64;     ///< outputs that are finished at once
+constexpr int64_t kAhead =
+    8192;  ///< bytes: one stream a thread, asked for this early, into the second-level cache; past all of them (nta) halves the speed
+constexpr int64_t kLeast = int64_t{1} << 17;  ///< values that are worth a second thread
+constexpr int64_t kShare = int64_t{1} << 17;  ///< values that a thread takes at a time: long against kAhead
+constexpr int64_t kTogether = 4;              ///< outputs whose vectors of partial sums are added up at once
+constexpr int64_t kTile = 64;                 ///< outputs that are finished at once
 
 /// Partial sums over whole vectors of one row of the matrix against kRows vectors.
 template <int kRows, class T>
@@ -60,7 +64,7 @@ HWY_INLINE void accumulate(const MatVec<T>& op, const T* w, int64_t whole, Vec (
   for (int r = 0; r < kRows; ++r)
     for (int64_t v = 0; v < kVectors; ++v) parts[r][v] = hn::Zero(kTag);
   for (int64_t i = 0; i < whole; i += kVectors * lanes) {
-    __builtin_prefetch(reinterpret_cast<const char*>(w + i) + kAhead, 0, 3);
+    __builtin_prefetch(reinterpret_cast<const char*>(w + i) + kAhead, 0, 2);
     Vec values[kVectors], inputs[kVectors];
     Spread<T>::load(w + i, values);
     for (int r = 0; r < kRows; ++r) {
@@ -140,19 +144,28 @@ void multiply(const MatVec<T>& op, int64_t begin, int64_t end) {
 }
 
 template <class T>
+void multiply_rows(const MatVec<T>& op, int64_t begin, int64_t end) {
+  switch (op.num_rows) {
+    case 1:
+      return multiply<1>(op, begin, end);
+    case 2:
+      return multiply<2>(op, begin, end);
+    case 3:
+      return multiply<3>(op, begin, end);
+    default:
+      return multiply<4>(op, begin, end);
+  }
+}
+
+/// Each thread takes the next share when it is done with one: memory does not serve them evenly, and the slowest would hold up all.
+template <class T>
 void run(const MatVec<T>& op, const ParallelFor& parallel_for) {
-  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 17) / std::max<int64_t>(1, op.in_features));
-  parallel_for(0, op.out_features, grain, [&](int64_t begin, int64_t end) {
-    switch (op.num_rows) {
-      case 1:
-        return multiply<1>(op, begin, end);
-      case 2:
-        return multiply<2>(op, begin, end);
-      case 3:
-        return multiply<3>(op, begin, end);
-      default:
-        return multiply<4>(op, begin, end);
-    }
+  const int64_t tiles = (op.out_features + kTile - 1) / kTile, tile_values = std::max<int64_t>(1, op.in_features * kTile);
+  const int64_t share = std::max<int64_t>(1, kShare / tile_values);
+  std::atomic<int64_t> next = 0;
+  parallel_for(0, tiles, std::max<int64_t>(1, kLeast / tile_values), [&](int64_t, int64_t) {
+    for (int64_t tile = next.fetch_add(share); tile < tiles; tile = next.fetch_add(share))
+      multiply_rows(op, tile * kTile, std::min(op.out_features, (tile + share) * kTile));
   });
 }
 

@@ -1,6 +1,7 @@
 #include "everlong/models/heads/embedder.h"
 
 #include "everlong/base/error.h"
+#include "everlong/models/heads/pooling.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::models {
@@ -16,9 +17,7 @@ at::Tensor Embedder::embed(const ModelInput& input, Pooling pooling) {
   if (pooling == Pooling::pooler) return at::tanh(pooler_->forward(hidden.select(1, 0)));
   if (pooling == Pooling::first) return hidden.select(1, 0);
   if (pooling == Pooling::last) return last_hidden(hidden, input.valid).squeeze(1);
-  if (!input.valid) return hidden.mean(1);
-  const at::Tensor weights = input.valid->ne(0).to(hidden.scalar_type()).unsqueeze(-1);
-  return (hidden * weights).sum(1) / weights.sum(1).clamp_min(1);
+  return mean_hidden(hidden, input.valid);
 }
 
 std::vector<NamedTensor> Embedder::outputs(const ModelInput& input, int64_t /*num_choices*/) {

@@ -36,7 +36,7 @@ at::Tensor CrossAttention::forward(const at::Tensor& x, const LayerCall& call, s
 
   const at::Tensor attended = attend(mixed[2], key.to(x.scalar_type()), value.to(x.scalar_type()), call);
   const at::Tensor gated = output_proj_->forward(ops::silu_mul(attended, mixed[1]));
-  const at::Tensor candidate = drop(config_, nn::activate(config_.activation, gated), config_.dropout_prob, is_training());
+  const at::Tensor candidate = drop(config_, call, nn::activate(config_.activation, gated), config_.dropout_prob, is_training());
   const at::Tensor y = at::addcmul(x, mixed[0].sigmoid(), candidate - x);
   return config_.normalize_before_mega ? y : norm_->forward(y);
 }
@@ -51,7 +51,7 @@ at::Tensor CrossAttention::attend(const at::Tensor& query, const at::Tensor& key
   const ops::DropoutSpec dropout = nn::draw_dropout(config_.attention_probs_dropout_prob, is_training());
   options.dropout = dropout.p;
   options.dropout_seed = dropout.seed;
-  return ops::chunk_attention(query, key, drop(config_, value, config_.hidden_dropout_prob, is_training()), bias, call.memory_pieces, options);
+  return ops::chunk_attention(query, key, drop(config_, call, value, config_.hidden_dropout_prob, is_training()), bias, call.memory_pieces, options);
 }
 
 void plan_memory(LayerCall& call, int64_t memory_len) {

@@ -34,14 +34,25 @@ ops::ChunkAttentionOptions GatedAttention::attention_options(const LayerCall& ca
           .causal = config_.is_decoder,
           .key_valid = call.window.valid,
           .dropout = dropout.p,
-          .dropout_seed = dropout.seed};
+          .dropout_seed = dropout.seed,
+          .dropout_first_query = dropout.first_row};
 }
 
 at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
   const at::Tensor normed = config_.normalize_before_mega ? norm_->forward(x) : x;
-  at::Tensor y = step(x, normed, call, updates);
-  if (!y.defined()) y = scan(x, normed, call, updates);
-  return config_.normalize_before_mega ? y : norm_->forward(y);
+  const at::Tensor y = step(x, normed, call, updates);
+  if (y.defined()) return config_.normalize_before_mega ? y : norm_->forward(y);
+  return finish(filter(x, normed, call, updates), call, updates);
+}
+
+Filtered GatedAttention::prepare(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
+  return filter(x, config_.normalize_before_mega ? norm_->forward(x) : x, call, updates);
+}
+
+Filtered GatedAttention::filter(const at::Tensor& x, const at::Tensor& normed, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) const {
+  const auto smoothed = ema_->forward(normed, call.valid, call.plan, call.slot(ema_slot_), !call.state.empty());
+  if (streams_) updates.push_back({ema_slot_, smoothed.state});
+  return {.x = x, .normed = normed, .smoothed = smoothed.output};
 }
 
 /// One more token of every row, where the op for that serves; undefined elsewhere. The slots are written in place.
@@ -72,29 +83,26 @@ at::Tensor GatedAttention::step(const at::Tensor& x, const at::Tensor& normed, c
   return y;
 }
 
-/// Any number of tokens of every row.
-at::Tensor GatedAttention::scan(const at::Tensor& x, const at::Tensor& normed, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
+at::Tensor GatedAttention::finish(const Filtered& in, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
   const int64_t D = config_.hidden_size, U = config_.intermediate_size, Z = config_.shared_representation_size;
-  const at::Tensor value = nn::activate(config_.activation, value_proj_->forward(normed));
-
-  const auto smoothed = ema_->forward(normed, call.valid, call.plan, call.slot(ema_slot_), !call.state.empty());
-  if (streams_) updates.push_back({ema_slot_, smoothed.state});
-
-  const auto mixed = mixed_proj_->forward(smoothed.output).split_with_sizes({D, Z, U, D}, -1);
+  const at::Tensor value = nn::activate(config_.activation, value_proj_->forward(in.normed));
+  const auto mixed = mixed_proj_->forward(in.smoothed).split_with_sizes({D, Z, U, D}, -1);
   const at::Tensor shared = at::silu(mixed[1]);
-  const at::Tensor scale = qk_scale_.to(x.scalar_type()), offset = qk_offset_.to(x.scalar_type());
+  const at::Tensor scale = qk_scale_.to(in.x.scalar_type()), offset = qk_offset_.to(in.x.scalar_type());
   const at::Tensor query = at::addcmul(offset[0], shared, scale[0]), key = at::addcmul(offset[1], shared, scale[1]);
 
   const at::Tensor attended = attend(query, key, value, call, updates);
-  return update(x, mixed[0], mixed[3], output_proj_->forward(ops::silu_mul(attended, mixed[2])));
+  const at::Tensor y = update(in.x, mixed[0], mixed[3], output_proj_->forward(ops::silu_mul(attended, mixed[2])), call);
+  return config_.normalize_before_mega ? y : norm_->forward(y);
 }
 
 /// Moves x towards the candidate activation(a + b) as far as sigmoid(gate) says.
-at::Tensor GatedAttention::update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b) const {
+at::Tensor GatedAttention::update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b,
+                                  const LayerCall& call) const {
   const bool by_feature = is_training() && config_.dropout_prob > 0 && config_.use_feature_dropout;
   if (config_.activation == nn::Activation::silu && !by_feature)
-    return ops::gated_update(x, gate, a, b, nn::draw_dropout(config_.dropout_prob, is_training()));
-  const at::Tensor candidate = drop(config_, nn::activate(config_.activation, a + b), config_.dropout_prob, is_training());
+    return ops::gated_update(x, gate, a, b, nn::draw_dropout(config_.dropout_prob, is_training(), call.first_row));
+  const at::Tensor candidate = drop(config_, call, nn::activate(config_.activation, a + b), config_.dropout_prob, is_training());
   return at::addcmul(x, gate.sigmoid(), candidate - x);
 }
 
@@ -105,8 +113,8 @@ at::Tensor GatedAttention::attend(const at::Tensor& query, const at::Tensor& key
   const at::Tensor bias = relative_bias_->forward(call.window.longest);
   if (call.trace != nullptr) trace_weights(query, keys, bias, call);
 
-  const ops::DropoutSpec attention_dropout = nn::draw_dropout(config_.attention_probs_dropout_prob, is_training());
-  const at::Tensor attended = ops::chunk_attention(query, keys, drop(config_, values, config_.hidden_dropout_prob, is_training()), bias,
+  const ops::DropoutSpec attention_dropout = nn::draw_dropout(config_.attention_probs_dropout_prob, is_training(), call.first_row);
+  const at::Tensor attended = ops::chunk_attention(query, keys, drop(config_, call, values, config_.hidden_dropout_prob, is_training()), bias,
                                                    call.window.pieces, attention_options(call, attention_dropout));
   if (streams_) {
     updates.push_back({key_slot_, nn::kept(key_past, keys, call.window, call.plan)});
@@ -132,13 +140,13 @@ FeedForward::FeedForward(const Config& config) : config_(config) {
   down_ = register_module("down", make_linear(config.nffn_hidden_size, config.hidden_size, config.initializer_range));
 }
 
-at::Tensor FeedForward::forward(const at::Tensor& x) {
+at::Tensor FeedForward::forward(const at::Tensor& x, const LayerCall& call) {
   const at::Tensor normed = config_.normalize_before_ffn ? norm_->forward(x) : x;
   const bool silu = config_.activation == nn::Activation::silu;
   const at::Tensor raised = ops::linear(normed, up_->weight, up_->bias, {.silu = silu}),
                    active = silu ? raised : nn::activate(config_.activation, raised);
-  const at::Tensor inner = drop(config_, active, config_.nffn_activation_dropout_prob, is_training());
-  const at::Tensor y = is_training() ? drop(config_, down_->forward(inner), config_.dropout_prob, true, x)
+  const at::Tensor inner = drop(config_, call, active, config_.nffn_activation_dropout_prob, is_training());
+  const at::Tensor y = is_training() ? drop(config_, call, down_->forward(inner), config_.dropout_prob, true, x)
                                      : ops::linear(inner, down_->weight, down_->bias, {.residual = x});
   return config_.normalize_before_ffn ? y : norm_->forward(y);
 }

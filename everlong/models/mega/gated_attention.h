@@ -15,6 +15,14 @@
 
 namespace everlong::models::mega {
 
+/// What a block computes where a token still sees all others: everything after it looks no further than a chunk.
+/// Shapes   [B, T, D] each
+struct Filtered {
+  at::Tensor x;         ///< the block's input
+  at::Tensor normed;    ///< its norm, or x without one
+  at::Tensor smoothed;  ///< drop(silu(EMA(normed) + omega normed))
+};
+
 /// Moving-average gated attention, the first half of a MEGA block.
 /// Shapes   x [B, T, D]; returns [B, T, D]
 /// State    EMA [B, D, N] fp32; keys [B, C, Z] and values [B, C, U] of the unfinished chunk (all of them without chunking)
@@ -24,6 +32,10 @@ class GatedAttention : public torch::nn::Module {
   GatedAttention(const Config& config, nn::StateLayout& layout, int64_t layer);
   at::Tensor forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
 
+  /// The two halves of forward(): finish() may be given the tokens of a span with the call that belongs to it.
+  [[nodiscard]] Filtered prepare(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
+  [[nodiscard]] at::Tensor finish(const Filtered& in, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
+
   [[nodiscard]] const EmaGate& ema() const { return *ema_; }
   [[nodiscard]] nn::Slot ema_slot() const { return ema_slot_; }
   [[nodiscard]] nn::Slot key_slot() const { return key_slot_; }
@@ -31,8 +43,8 @@ class GatedAttention : public torch::nn::Module {
 
  private:
   [[nodiscard]] at::Tensor step(const at::Tensor& x, const at::Tensor& normed, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) const;
-  at::Tensor scan(const at::Tensor& x, const at::Tensor& normed, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
-  [[nodiscard]] at::Tensor update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b) const;
+  [[nodiscard]] Filtered filter(const at::Tensor& x, const at::Tensor& normed, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) const;
+  [[nodiscard]] at::Tensor update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b, const LayerCall& call) const;
   at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call,
                     std::vector<nn::SlotUpdate>& updates);
   void trace_weights(const at::Tensor& query, const at::Tensor& key, const at::Tensor& bias, const LayerCall& call) const;
@@ -53,7 +65,7 @@ class GatedAttention : public torch::nn::Module {
 class FeedForward : public torch::nn::Module {
  public:
   explicit FeedForward(const Config& config);
-  at::Tensor forward(const at::Tensor& x);
+  at::Tensor forward(const at::Tensor& x, const LayerCall& call);
 
  private:
   Config config_;

@@ -3,9 +3,21 @@
 #include <fmt/format.h>
 
 #include "everlong/base/error.h"
+#include "everlong/nn/token_spans.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::models::mega {
+namespace {
+
+void plan_parts(SpannedCall& call, int64_t tokens) {
+  const LayerCall& whole = *call.whole;
+  const int64_t seq_len = whole.plan.seq_len;
+  call.spans = nn::plan_spans(whole.window, whole.plan.batch_size, seq_len, tokens);
+  for (const TokenSpan& span : call.spans)
+    call.parts.push_back({.window = nn::window_of(whole.window, span), .first_row = span.row * seq_len + span.begin});
+}
+
+}  // namespace
 
 Block::Block(const Config& config, nn::StateLayout& layout, int64_t layer) {
   attention_ = register_module("attention", std::make_shared<GatedAttention>(config, layout, layer));
@@ -14,9 +26,16 @@ Block::Block(const Config& config, nn::StateLayout& layout, int64_t layer) {
 }
 
 at::Tensor Block::forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
-  at::Tensor y = attention_->forward(x, call, updates);
-  if (cross_attention_) y = cross_attention_->forward(y, call, updates);
-  return ffn_ ? ffn_->forward(y) : y;
+  return after_attention(attention_->forward(x, call, updates), call, updates);
+}
+
+at::Tensor Block::finish(const Filtered& in, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
+  return after_attention(attention_->finish(in, call, updates), call, updates);
+}
+
+at::Tensor Block::after_attention(const at::Tensor& y, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
+  const at::Tensor crossed = cross_attention_ ? cross_attention_->forward(y, call, updates) : y;
+  return ffn_ ? ffn_->forward(crossed, call) : crossed;
 }
 
 MegaModel::MegaModel(const Config& config) : config_(config) {
@@ -38,7 +57,8 @@ MegaModel::MegaModel(const Config& config) : config_(config) {
   }
   register_module("layers", layers);
   if (config.final_norm != FinalNorm::none)
-    final_norm_ = register_module("final_norm", std::make_shared<nn::Norm>(norm_type(config), config.hidden_size, config.final_norm == FinalNorm::affine));
+    final_norm_ =
+        register_module("final_norm", std::make_shared<nn::Norm>(norm_type(config), config.hidden_size, config.final_norm == FinalNorm::affine));
   if (capabilities().streaming == Streaming::exact) {
     const int64_t C = config.attention_chunk();
     valid_slot_ = layout_.add({.name = "key_valid", .shape = {C}, .kind = nn::SlotKind::flag, .grows = C == 0});
@@ -68,7 +88,10 @@ void MegaModel::read_memory(const ModelInput& input, LayerCall& call, std::vecto
   const at::Tensor known = call.slot(memory_valid_slot_);
   const bool in_state = known.defined() && known.size(1) > 0;
   require(input.memory || in_state, [] {
-    return Complaint{.where = "mega", .expected = "encoder states in `memory`, or a state that has read some", .got = "neither", .hint = "this decoder has cross-attention"};
+    return Complaint{.where = "mega",
+                     .expected = "encoder states in `memory`, or a state that has read some",
+                     .got = "neither",
+                     .hint = "this decoder has cross-attention"};
   });
   at::Tensor flags = known;
   if (input.memory) {
@@ -79,6 +102,27 @@ void MegaModel::read_memory(const ModelInput& input, LayerCall& call, std::vecto
   if (!flags.all().item<bool>()) call.memory_valid = flags;
   plan_memory(call, flags.size(1));
   updates.push_back({memory_valid_slot_, flags});
+}
+
+/// Whether a block's second half draws nothing and computes nothing over all tokens together, and leaves no state.
+bool MegaModel::finishes_by_span() const {
+  return activation_checkpointing() && at::GradMode::is_enabled() && capabilities().streaming != Streaming::exact && !config_.use_feature_dropout &&
+         norm_type(config_) != nn::NormType::batchnorm;
+}
+
+at::Tensor MegaModel::run_block(const std::shared_ptr<Block>& block, const std::shared_ptr<const SpannedCall>& call, const at::Tensor& x,
+                                std::vector<nn::SlotUpdate>& updates) const {
+  if (call->spans.empty()) return run_layer<Block, LayerCall>(block, call->whole, x, updates);
+  const auto prepare = [block, call](const at::Tensor& input, bool) {
+    std::vector<nn::SlotUpdate> none;
+    const Filtered filtered = block->prepare(input, *call->whole, none);
+    return std::vector<at::Tensor>{filtered.x, filtered.normed, filtered.smoothed};
+  };
+  const auto finish = [block, call](const std::vector<at::Tensor>& parts, size_t span, bool) {
+    std::vector<nn::SlotUpdate> none;
+    return block->finish({.x = parts[0], .normed = parts[1], .smoothed = parts[2]}, call->parts[span], none);
+  };
+  return run_checkpointed(x, SpanwiseBody{.prepare = prepare, .finish = finish, .spans = call->spans});
 }
 
 ModelOutput MegaModel::forward(const ModelInput& input, nn::State state) {
@@ -95,8 +139,10 @@ ModelOutput MegaModel::forward(const ModelInput& input, nn::State state) {
 
   at::Tensor x = embed(input);
   trace_hidden(input, 0, x);
+  const auto spanned = std::make_shared<SpannedCall>(SpannedCall{.whole = call});
+  if (finishes_by_span() && call->trace == nullptr) plan_parts(*spanned, checkpoint_span_tokens());
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    x = run_layer<Block, LayerCall>(blocks_[i], call, x, updates);
+    x = run_block(blocks_[i], spanned, x, updates);
     trace_hidden(input, i + 1, x);
   }
   if (final_norm_) x = final_norm_->forward(x);

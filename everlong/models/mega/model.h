@@ -14,13 +14,29 @@ class Block : public torch::nn::Module {
  public:
   Block(const Config& config, nn::StateLayout& layout, int64_t layer);
   at::Tensor forward(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
+
+  /// The two halves of forward(), as GatedAttention's.
+  [[nodiscard]] Filtered prepare(const at::Tensor& x, const LayerCall& call, std::vector<nn::SlotUpdate>& updates) {
+    return attention_->prepare(x, call, updates);
+  }
+  [[nodiscard]] at::Tensor finish(const Filtered& in, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
+
   [[nodiscard]] const GatedAttention& attention() const { return *attention_; }
   [[nodiscard]] const CrossAttention* cross_attention() const { return cross_attention_.get(); }
 
  private:
+  at::Tensor after_attention(const at::Tensor& y, const LayerCall& call, std::vector<nn::SlotUpdate>& updates);
+
   std::shared_ptr<GatedAttention> attention_;
   std::shared_ptr<CrossAttention> cross_attention_;
   std::shared_ptr<FeedForward> ffn_;
+};
+
+/// A call and, where its layers are recomputed span by span, what each span is called with.
+struct SpannedCall {
+  std::shared_ptr<const LayerCall> whole;
+  std::vector<TokenSpan> spans;
+  std::vector<LayerCall> parts;
 };
 
 /// MEGA: token embedding and blocks, without a final norm, as in Hugging Face's MegaModel; the configuration can add one.
@@ -45,6 +61,9 @@ class MegaModel final : public Model {
 
  private:
   at::Tensor embed(const ModelInput& input) const;
+  at::Tensor run_block(const std::shared_ptr<Block>& block, const std::shared_ptr<const SpannedCall>& call, const at::Tensor& x,
+                       std::vector<nn::SlotUpdate>& updates) const;
+  [[nodiscard]] bool finishes_by_span() const;
   void read_memory(const ModelInput& input, LayerCall& call, std::vector<nn::SlotUpdate>& updates) const;
 
   Config config_;

@@ -38,6 +38,7 @@ void add_head_rules(Task task, const Add& add) {
     case Task::sequence_classification:
       add("head.dense.", "classifier.dense.", kLinearRules);
       add("head.output.", "classifier.out_proj.", kLinearRules);
+      add("head.pixels.", "classifier.pixels.", kLinearRules);
       break;
     case Task::token_classification:
     case Task::multiple_choice: add("head.output.", "classifier.", kLinearRules); break;

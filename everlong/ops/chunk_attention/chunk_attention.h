@@ -21,6 +21,7 @@ struct ChunkAttentionOptions {
   bool attend_if_all_masked = true;          ///< softmax, not causal: a piece without a valid key ignores the mask; false: its weights are zero
   double dropout = 0;                        ///< probability that a weight is dropped, in [0, 1), rounded to a multiple of 2^-16
   uint64_t dropout_seed = 0;                 ///< the mask is a function of (seed, b T + t, key of the piece): the backward replays it
+  int64_t dropout_first_query = 0;           ///< added to b T + t, where the rows given are a part of a batch
 };
 
 /// Attends inside chunks: the queries of each piece see the keys of that piece and nothing else.

@@ -47,7 +47,8 @@ at::Tensor dropout_factors(const AttentionPiece& piece, int64_t first_row, int64
   float* values = factors.mutable_data_ptr<float>();
   for (int64_t row = 0; row < num_rows; ++row) {
     for (int64_t i = 0; i < piece.query_len; ++i, values += piece.key_len) {
-      kernels::attention_dropout_factors(options.dropout, options.dropout_seed, (first_row + row) * seq_len + piece.query_begin + i,
+      kernels::attention_dropout_factors(options.dropout, options.dropout_seed,
+                                         options.dropout_first_query + (first_row + row) * seq_len + piece.query_begin + i,
                                          {values, static_cast<size_t>(piece.key_len)});
     }
   }

@@ -124,12 +124,13 @@ class Block : public kernels::AttentionBlock {
     for (int64_t n = 0; n < group.count; ++n) {
       const int64_t row = group.row.first + n * group.row.step;
       auto& place = places_[static_cast<size_t>(n)];
-      place.first_query = row * seq_len + group.query.first + n * group.query.step + first;
+      const int64_t first_query = row * seq_len + group.query.first + n * group.query.step + first;
+      place.first_query = in.options.dropout_first_query + first_query;
       if (in.options.key_valid) {
         const at::Tensor& valid = *in.options.key_valid;
         place.key_valid = valid.const_data_ptr<bool>() + row * valid.size(1) + group.key.first + n * group.key.step;
       }
-      if (log_sum_exp.defined()) place.log_sum_exp = log_sum_exp.data_ptr<float>() + place.first_query;
+      if (log_sum_exp.defined()) place.log_sum_exp = log_sum_exp.data_ptr<float>() + first_query;
     }
     function = in.options.function;
     matrices = places_;

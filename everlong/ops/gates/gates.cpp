@@ -14,12 +14,14 @@ void check_same(std::string_view op, const at::Tensor& first, const at::Tensor& 
 }
 
 void check_weight(std::string_view op, const at::Tensor& x, const at::Tensor& w, bool scalar_allowed) {
-  const bool fits = w.dim() == 1 && (w.size(0) == x.size(-1) || (scalar_allowed && w.size(0) == 1)) && w.is_floating_point() && w.device() == x.device();
+  const bool fits =
+      w.dim() == 1 && (w.size(0) == x.size(-1) || (scalar_allowed && w.size(0) == 1)) && w.is_floating_point() && w.device() == x.device();
   require(fits, [&] { return Complaint{.where = op, .expected = "w [" + std::to_string(x.size(-1)) + "] floating", .got = describe(w)}; });
 }
 
 void check_dropout(std::string_view op, const DropoutSpec& spec) {
-  require(spec.p >= 0 && spec.p < 1, [&] { return Complaint{.where = op, .expected = "a dropout probability in [0, 1)", .got = std::to_string(spec.p)}; });
+  require(spec.p >= 0 && spec.p < 1,
+          [&] { return Complaint{.where = op, .expected = "a dropout probability in [0, 1)", .got = std::to_string(spec.p)}; });
 }
 
 /// The kernels take fp32 and bf16 on the CPU whose last axis is dense and whose other axes fold to rows of one stride.
@@ -55,7 +57,8 @@ at::Tensor silu_residual(const at::Tensor& a, const at::Tensor& x, const at::Ten
   check_dropout("silu_residual", spec);
   check_same("silu_residual", a, x);
   check_weight("silu_residual", a, w, false);
-  return kernel_takes_all(a, x) && w.scalar_type() == at::kFloat ? gates::silu_residual_kernel(a, x, w, spec) : silu_residual_reference(a, x, w, spec);
+  return kernel_takes_all(a, x) && w.scalar_type() == at::kFloat ? gates::silu_residual_kernel(a, x, w, spec)
+                                                                 : silu_residual_reference(a, x, w, spec);
 }
 
 at::Tensor gated_update(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b, const DropoutSpec& spec) {

@@ -17,8 +17,9 @@ at::Tensor silu_mul(const at::Tensor& a, const at::Tensor& b);
 
 /// Which values are dropped: a function of the seed and of a value's row and column, so that the backward replays it and no mask is kept.
 struct DropoutSpec {
-  double p = 0;       ///< probability in [0, 1); kept values are scaled by 1 / (1 - p)
+  double p = 0;  ///< probability in [0, 1); kept values are scaled by 1 / (1 - p)
   uint64_t seed = 0;
+  int64_t first_row = 0;  ///< number of the first row, where the rows given are a part of a batch
 };
 
 /// Drops single values: x with each value zero or scaled, plus `residual` where one is given.
@@ -43,11 +44,13 @@ at::Tensor gated_update(const at::Tensor& x, const at::Tensor& gate, const at::T
 /// Errors   as silu_mul
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& w, double eps);
 
-/// The same by their equations: any device, differentiable by torch. The oracles of the ops above in tests; bf16 is computed in fp32 and rounded once.
+/// The same by their equations: any device, differentiable by torch. The oracles of the ops above in tests; bf16 is computed in fp32 and rounded
+/// once.
 at::Tensor silu_mul_reference(const at::Tensor& a, const at::Tensor& b);
 at::Tensor dropout_reference(const at::Tensor& x, const DropoutSpec& spec, const at::Tensor& residual = {});
 at::Tensor silu_residual_reference(const at::Tensor& a, const at::Tensor& x, const at::Tensor& w, const DropoutSpec& spec = {});
-at::Tensor gated_update_reference(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b, const DropoutSpec& spec = {});
+at::Tensor gated_update_reference(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& a, const at::Tensor& b,
+                                  const DropoutSpec& spec = {});
 at::Tensor rms_norm_reference(const at::Tensor& x, const at::Tensor& w, double eps);
 
 }  // namespace everlong::ops

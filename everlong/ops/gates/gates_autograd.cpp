@@ -80,11 +80,13 @@ class SiluMul : public torch::autograd::Function<SiluMul> {
 void save(AutogradContext* context, const DropoutSpec& spec) {
   context->saved_data["p"] = spec.p;
   context->saved_data["seed"] = static_cast<int64_t>(spec.seed);
+  context->saved_data["first_row"] = spec.first_row;
 }
 kernels::DropoutMask saved_mask(AutogradContext* context) {
-  return kernels::DropoutMask::of(context->saved_data["p"].toDouble(), static_cast<uint64_t>(context->saved_data["seed"].toInt()));
+  return kernels::DropoutMask::of(context->saved_data["p"].toDouble(), static_cast<uint64_t>(context->saved_data["seed"].toInt()),
+                                  context->saved_data["first_row"].toInt());
 }
-kernels::DropoutMask mask_of(const DropoutSpec& spec) { return kernels::DropoutMask::of(spec.p, spec.seed); }
+kernels::DropoutMask mask_of(const DropoutSpec& spec) { return kernels::DropoutMask::of(spec.p, spec.seed, spec.first_row); }
 
 class Dropout : public torch::autograd::Function<Dropout> {
  public:

@@ -13,7 +13,7 @@ at::Tensor wide(const at::Tensor& x) { return x.to(accumulate_dtype(x.scalar_typ
 
 /// Zero or 1 / (1 - p) for each value.
 at::Tensor kept(const at::Tensor& x, const DropoutSpec& spec) {
-  const auto mask = kernels::DropoutMask::of(spec.p, spec.seed);
+  const auto mask = kernels::DropoutMask::of(spec.p, spec.seed, spec.first_row);
   const int64_t width = x.size(-1), rows = x.numel() / std::max<int64_t>(1, width);
   const at::Tensor factors = at::empty({rows, width}, at::kDouble);
   double* data = factors.mutable_data_ptr<double>();

@@ -104,14 +104,21 @@ TEST_F(IdxImagesTest, WhatIsWrittenIsReadBack) {
   EXPECT_THROW(IdxWriter(folder_ / "y", 0, 1, 1), InvalidArgument);
 }
 
-TEST(PixelSequence, IsNormalized) {
-  const std::vector<uint8_t> pixels = {0, 255, 51};
-  const auto half = pixel_sequence(pixels, {});
-  EXPECT_FLOAT_EQ(half[0], -1);
-  EXPECT_FLOAT_EQ(half[1], 1);
-  EXPECT_FLOAT_EQ(half[2], -0.6f);
-  EXPECT_FLOAT_EQ(pixel_sequence(pixels, {.mean = 0.48, .std = 0.24})[0], -2);
-  EXPECT_THROW((void)pixel_sequence(pixels, {.std = 0}), InvalidArgument);
+TEST_F(IdxImagesTest, LabelsAreFoundByTheNameOfTheImages) {
+  EXPECT_TRUE(is_idx_images("a/train-images-idx3-ubyte"));
+  EXPECT_TRUE(is_idx_images("t10k-images.idx3-ubyte.gz"));
+  EXPECT_FALSE(is_idx_images("images-idx3/train.tsv"));
+  EXPECT_FALSE(is_idx_images("train-labels-idx1-ubyte"));
+  EXPECT_EQ(idx_labels_of("a/images-idx3/train-images-idx3-ubyte"), "a/images-idx3/train-labels-idx1-ubyte");
+  EXPECT_EQ(idx_labels_of("t10k-images.idx3-ubyte.gz"), "t10k-labels.idx1-ubyte.gz");
+  EXPECT_THROW((void)idx_labels_of("train.tsv"), InvalidArgument);
+}
+
+TEST_F(IdxImagesTest, LabelsCanBeReadAlone) {
+  write_text(folder_ / "images", kImages);
+  write_text(folder_ / "labels", kLabels);
+  EXPECT_EQ(read_idx_labels(folder_ / "labels"), (std::vector<uint8_t>{5, 0, 9}));
+  EXPECT_THROW((void)read_idx_labels(folder_ / "images"), FormatError);
 }
 
 }  // namespace
