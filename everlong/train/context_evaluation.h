@@ -37,7 +37,7 @@ struct ContextLoss {
 
 /// Scores windows of `text` after each length of history. A window's history is the text before it, before that `before`, read again from its end
 /// as often as needed. Without `before` all windows lie where the longest history fits into `text` itself.
-/// State    memory does not depend on the lengths, unless the model's state does
+/// State    one of `windows` rows, begun anew for each length
 /// Cost     sum over lengths of windows * (length + window_len) tokens
 /// Errors   InvalidArgument if an option is out of range, or the text is too short for the windows and their history;
 ///          Unsupported for a model that does not stream

@@ -91,7 +91,9 @@ class Megalodon(WithFolder):
         for row in found["lengths"]:
             self.assertAlmostEqual(row["gain"], found["lengths"][0]["nats_per_token"] - row["nats_per_token"], places=9)
         self.assertEqual(xml.dom.minidom.parse(picture).documentElement.tagName, "svg")
-        text = self.ask("--quiet", "eval", self.run_folder, NOVEL, "--context-lengths", "0,1k", "--windows", "2", "--window", "40")
+        words = ("eval", self.run_folder, NOVEL, "--context-lengths", "0,1k", "--windows", "2", "--window", "40")
+        status, text, _ = run(*words)  # progress goes to stderr
+        self.assertEqual(status, 0)
         self.assertRegex(text, r"the same 80 tokens \(80 bytes\)\nhistory +nats/token .*\n0 .* -\n1k .*[+-]0\.\d{4} \+- \d")
 
     def test_history_is_repeated_where_it_is_too_short(self):
