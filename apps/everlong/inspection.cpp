@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cmath>
 #include <fstream>
+#include <map>
+#include <optional>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -108,9 +110,22 @@ Json positions_of(const io::SafetensorsFile& file) {
   return positions;
 }
 
+/// Bytes that one row needs in its largest layer, by slots called layers.N.*; none where they have other names.
+std::optional<int64_t> layer_bytes_of(const io::SafetensorsFile& file, size_t rows) {
+  constexpr std::string_view kPrefix = "layers.";
+  std::map<std::string, int64_t> layers;
+  for (const io::TensorEntry& tensor : file.tensors())
+    if (tensor.name.starts_with(kPrefix)) layers[tensor.name.substr(0, tensor.name.find('.', kPrefix.size()))] += tensor.size_bytes;
+  int64_t largest = 0;
+  for (const auto& layer : layers) largest = std::max(largest, layer.second);
+  if (layers.empty() || rows == 0) return std::nullopt;
+  return largest / static_cast<int64_t>(rows);
+}
+
 void describe_state(const fs::path& path, Json& finding) {
   const auto file = io::SafetensorsFile::open(path);
   finding["positions"] = positions_of(file);
+  if (const auto bytes = layer_bytes_of(file, finding["positions"].size())) finding["layer_bytes"] = *bytes;
   describe_tensors(file, finding);
 }
 

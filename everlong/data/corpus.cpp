@@ -78,19 +78,40 @@ std::optional<int64_t> Corpus::total_bytes() const {
   return std::accumulate(document_bytes_.begin(), document_bytes_.end(), int64_t{0});
 }
 
-void Corpus::copy_tokens(int64_t begin, std::span<int64_t> tokens) const {
-  const auto count = static_cast<int64_t>(tokens.size());
+void Corpus::check_range(int64_t begin, size_t size) const {
+  const auto count = static_cast<int64_t>(size);
   require(begin >= 0 && begin <= num_tokens() && count <= num_tokens() - begin, [&] {
     return Complaint{
         .where = "corpus", .expected = fmt::format("a range of tokens inside [0, {})", num_tokens()), .got = fmt::format("{} from {}", count, begin)};
   });
-  if (tokens.empty()) return;
-  auto piece = static_cast<size_t>(std::upper_bound(piece_begin_.begin(), piece_begin_.end(), begin) - piece_begin_.begin()) - 1;
-  for (; !tokens.empty(); ++piece) {
+}
+
+size_t Corpus::piece_at(int64_t token) const {
+  return static_cast<size_t>(std::upper_bound(piece_begin_.begin(), piece_begin_.end(), token) - piece_begin_.begin()) - 1;
+}
+
+void Corpus::copy_tokens(int64_t begin, std::span<int64_t> tokens) const {
+  check_range(begin, tokens.size());
+  for (size_t piece = tokens.empty() ? 0 : piece_at(begin); !tokens.empty(); ++piece) {
     const int64_t inside = begin - piece_begin_[piece];
     const auto take = static_cast<size_t>(std::min(static_cast<int64_t>(tokens.size()), pieces_[piece].num_tokens() - inside));
     copy_from(pieces_[piece], inside, tokens.first(take));
     tokens = tokens.subspan(take);
+    begin += static_cast<int64_t>(take);
+  }
+}
+
+void Corpus::copy_learned(int64_t begin, std::span<uint8_t> learned) const {
+  check_range(begin, learned.size());
+  for (size_t piece = learned.empty() ? 0 : piece_at(begin); !learned.empty(); ++piece) {
+    const auto inside = static_cast<size_t>(begin - piece_begin_[piece]);
+    const size_t take = std::min(learned.size(), static_cast<size_t>(pieces_[piece].num_tokens()) - inside);
+    if (pieces_[piece].learned.empty()) {
+      std::fill_n(learned.begin(), take, uint8_t{1});
+    } else {
+      std::copy_n(pieces_[piece].learned.begin() + static_cast<std::ptrdiff_t>(inside), take, learned.begin());
+    }
+    learned = learned.subspan(take);
     begin += static_cast<int64_t>(take);
   }
 }
@@ -100,6 +121,11 @@ void Corpus::append(TokenPiece piece, std::span<const int64_t> lens, std::span<c
   require(sum == piece.num_tokens() && std::all_of(lens.begin(), lens.end(), [](int64_t len) { return len >= 0; }), [&] {
     return Complaint{.where = "corpus", .expected = fmt::format("documents of {} tokens in all", piece.num_tokens()), .got = fmt::format("{}", sum)};
   });
+  require(piece.learned.empty() || std::cmp_equal(piece.learned.size(), piece.num_tokens()), [&] {
+    return Complaint{
+        .where = "corpus", .expected = fmt::format("marks of {} tokens", piece.num_tokens()), .got = fmt::format("{}", piece.learned.size())};
+  });
+  has_unlearned_ |= std::find(piece.learned.begin(), piece.learned.end(), uint8_t{0}) != piece.learned.end();
   require(document_bytes.empty() || document_bytes.size() == lens.size(), [&] {
     return Complaint{
         .where = "corpus", .expected = fmt::format("byte counts of {} documents", lens.size()), .got = fmt::format("{}", document_bytes.size())};

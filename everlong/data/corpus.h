@@ -30,10 +30,11 @@ struct ReadOptions {
 struct TokenPiece {
   std::string name;  ///< for messages: the file, or "corpus"
   TokenType type = TokenType::i32;
-  std::span<const std::byte> bytes;   ///< little-endian, of any alignment
-  int64_t file_offset = 0;            ///< of bytes[0] in the file
-  int64_t vocab_size = 0;             ///< ids outside [0, vocab_size) are refused when they are read
-  std::shared_ptr<const void> owner;  ///< keeps `bytes` alive
+  std::span<const std::byte> bytes;       ///< little-endian, of any alignment
+  std::span<const uint8_t> learned = {};  ///< of each token: 0 = read, but not to be predicted; empty = all are
+  int64_t file_offset = 0;                ///< of bytes[0] in the file
+  int64_t vocab_size = 0;                 ///< ids outside [0, vocab_size) are refused when they are read
+  std::shared_ptr<const void> owner;      ///< keeps `bytes` and `learned` alive
 
   [[nodiscard]] int64_t num_tokens() const { return static_cast<int64_t>(bytes.size()) / bytes_per_token(type); }
 };
@@ -73,16 +74,26 @@ class Corpus {
   /// Errors   InvalidArgument if they are not all there; FormatError naming the file and the byte if an id is outside the vocabulary
   void copy_tokens(int64_t begin, std::span<int64_t> tokens) const;
 
+  /// Whether some tokens are read but not to be predicted.
+  [[nodiscard]] bool has_unlearned() const { return has_unlearned_; }
+
+  /// Says of tokens begin, begin + 1, ... which are to be predicted (1) and which are not (0). Errors  InvalidArgument if they are not all there
+  void copy_learned(int64_t begin, std::span<uint8_t> learned) const;
+
   /// Appends documents that lie in `piece` one after the other; `lens` must sum to its tokens.
   /// `document_bytes` is empty or has as many entries, -1 where not known.
-  /// Errors   InvalidArgument if the lengths disagree
+  /// Errors   InvalidArgument if the lengths disagree, also that of piece.learned
   void append(TokenPiece piece, std::span<const int64_t> lens, std::span<const int64_t> document_bytes = {});
 
  private:
+  void check_range(int64_t begin, size_t count) const;
+  [[nodiscard]] size_t piece_at(int64_t token) const;
+
   std::vector<TokenPiece> pieces_;             ///< none empty
   std::vector<int64_t> piece_begin_;           ///< of each piece in the stream
   std::vector<int64_t> document_begin_ = {0};  ///< one more than documents
   std::vector<int64_t> document_bytes_;        ///< -1: not known
+  bool has_unlearned_ = false;
 };
 
 }  // namespace everlong::data

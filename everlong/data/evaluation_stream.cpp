@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numbers>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -31,6 +32,14 @@ std::optional<EvaluationSegment> EvaluationStream::next() {
   const int64_t begin = corpus_->document_begin(document_) + inside_;
   corpus_->copy_tokens(begin, {segment.tokens.mutable_data_ptr<int64_t>(), static_cast<size_t>(len)});
   corpus_->copy_tokens(begin + 1, {segment.targets.mutable_data_ptr<int64_t>(), static_cast<size_t>(num_targets)});
+  if (corpus_->has_unlearned() && num_targets > 0) {
+    std::vector<uint8_t> learned(static_cast<size_t>(num_targets));
+    corpus_->copy_learned(begin + 1, learned);
+    int64_t* targets = segment.targets.mutable_data_ptr<int64_t>();
+    for (size_t i = 0; i < learned.size(); ++i)
+      if (learned[i] == 0) targets[i] = kNoTarget;
+    segment.num_targets = std::count(learned.begin(), learned.end(), uint8_t{1});
+  }
   inside_ += len;
   return segment;
 }

@@ -42,6 +42,17 @@ void TokenStream::copy_from_document(int64_t document, int64_t begin, std::span<
   corpus_->copy_tokens(corpus_->document_begin(document) + begin, tokens);
 }
 
+void TokenStream::drop_unlearned(int64_t document, int64_t begin, std::span<int64_t> targets) const {
+  if (!corpus_->has_unlearned()) return;
+  const int64_t inside =
+      std::min(static_cast<int64_t>(targets.size()), corpus_->document_len(document) - begin);  // beyond: the end token, or nothing
+  if (inside <= 0) return;
+  std::vector<uint8_t> learned(static_cast<size_t>(inside));
+  corpus_->copy_learned(corpus_->document_begin(document) + begin, learned);
+  for (size_t i = 0; i < learned.size(); ++i)
+    if (learned[i] == 0) targets[i] = kNoTarget;
+}
+
 TokenStream::RowSummary TokenStream::read_row(int64_t begin, const Row& row) const {
   const auto seq_len = row.tokens.size();
   begin %= num_tokens();
@@ -57,10 +68,10 @@ TokenStream::RowSummary TokenStream::read_row(int64_t begin, const Row& row) con
     std::copy_n(row.tokens.begin() + static_cast<int64_t>(done) + 1, take - 1, row.targets.begin() + static_cast<int64_t>(done));
     done += take;
     int64_t& last_target = row.targets[done - 1];
-    if (std::cmp_less(take, rest)) {
-      copy_from_document(order_[place], inside + static_cast<int64_t>(take), {&last_target, 1});
-      break;
-    }
+    const bool goes_on = std::cmp_less(take, rest);
+    if (goes_on) copy_from_document(order_[place], inside + static_cast<int64_t>(take), {&last_target, 1});
+    drop_unlearned(order_[place], inside + 1, row.targets.subspan(done - take, take));
+    if (goes_on) break;
     place = (place + 1) % order_.size();
     last_target = kNoTarget;
     if (options_.predict_across_documents) copy_from_document(order_[place], 0, {&last_target, 1});

@@ -41,13 +41,16 @@ class TokenStream {
     int64_t num_targets = 0;
   };
 
-  /// Reads T tokens from `begin` (taken modulo num_tokens()) on. document_ids count documents from 0 within the row.
+  /// Reads T tokens from `begin` (taken modulo num_tokens()) on. document_ids count documents from 0 within the row. Tokens that the corpus says are
+  /// not to be predicted are no targets.
   /// Errors   FormatError as Corpus::copy_tokens
   RowSummary read_row(int64_t begin, const Row& row) const;
 
  private:
   void lay_end_to_end();
   void copy_from_document(int64_t document, int64_t begin, std::span<int64_t> tokens) const;
+  /// Takes away the targets that are not to be predicted; targets[i] is token begin + i of the document.
+  void drop_unlearned(int64_t document, int64_t begin, std::span<int64_t> targets) const;
 
   std::shared_ptr<const Corpus> corpus_;
   StreamOptions options_;

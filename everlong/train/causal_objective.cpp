@@ -21,7 +21,9 @@ CausalObjective::CausalObjective(TrainConfig& config, const RunDirectory& direct
     : carries_(config.data.order == DataOrder::lanes), eval_files_(config.data.eval), eval_segment_(config.train.eval_segment) {
   tokenizer_ = prepare_tokenizer(config, directory);
   settle_vocabulary(*tokenizer_, config);
-  const auto corpus = prepare_corpus(config, *tokenizer_);
+  const auto corpus = prepare_corpus(config, config.data.train, *tokenizer_, directory);
+  if (config.data.format == DataFormat::chats)
+    for (const std::string& file : eval_files_) eval_chats_.push_back(prepare_corpus(config, {file}, *tokenizer_, directory));
   bytes_per_token_ =
       static_cast<double>(corpus->total_bytes().value_or(corpus->num_tokens())) / static_cast<double>(std::max<int64_t>(1, corpus->num_tokens()));
   source_ = prepare_batches(config, corpus, *tokenizer_);
@@ -35,8 +37,15 @@ CausalObjective::CausalObjective(TrainConfig& config, const RunDirectory& direct
 }
 
 Objective::BatchLoss CausalObjective::next_loss() {
-  const data::Batch batch = source_->next();
+  data::Batch batch = source_->next();
   const at::Device device = lm_->model().embedding_weight().device();
+  while (batch.num_targets == 0) {  // nothing to learn, but to be read
+    const at::NoGradGuard no_grad;
+    state_.detach_();
+    state_.restart_(batch.restart);
+    if (carries_) state_ = lm_->model().forward({.tokens = batch.tokens.to(device), .document_ids = batch.document_ids}, std::move(state_)).state;
+    batch = source_->next();
+  }
   state_.detach_();
   state_.restart_(batch.restart);
   auto loss = lm_->loss({.tokens = batch.tokens.to(device), .document_ids = batch.document_ids}, batch.targets.to(device),
@@ -72,8 +81,9 @@ void CausalObjective::load_state(const checkpoint::TensorMap& from, const std::s
 
 RunEvaluation CausalObjective::evaluate(int64_t step, MetricsLog& metrics, const Message& message) {
   RunEvaluation found;
-  for (const std::string& file : eval_files_) {
-    found.texts.push_back(evaluate_file(*lm_, *tokenizer_, file, {.segment = eval_segment_}));
+  for (size_t i = 0; i < eval_files_.size(); ++i) {
+    found.texts.push_back(eval_chats_.empty() ? evaluate_file(*lm_, *tokenizer_, eval_files_[i], {.segment = eval_segment_})
+                                              : evaluate_answers(*lm_, *tokenizer_, eval_chats_[i], eval_files_[i], eval_segment_));
     const Evaluation& evaluation = found.texts.back();
     metrics.add(step, evaluation, Context::carry);
     if (message)

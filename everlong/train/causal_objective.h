@@ -8,7 +8,7 @@
 
 namespace everlong::train {
 
-/// Next tokens of a corpus, with carried state where data.order is lanes.
+/// Next tokens of a corpus, with carried state where data.order is lanes; of conversations those of the answers.
 class CausalObjective final : public Objective {
  public:
   CausalObjective(TrainConfig& config, const RunDirectory& directory, bool load_initial, const Message& message);
@@ -29,6 +29,7 @@ class CausalObjective final : public Objective {
   nn::State state_;
   bool carries_;
   std::vector<std::string> eval_files_;
+  std::vector<std::shared_ptr<const data::Corpus>> eval_chats_;  ///< of each file, where they are conversations
   int64_t eval_segment_;
   double bytes_per_token_ = 1;
 };

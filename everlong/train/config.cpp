@@ -17,6 +17,9 @@ Fields data_fields(DataConfig& data) {
       .add("train", data.train,
            "training corpora: .txt, .jsonl (.gz, .zst), nanoGPT .bin, Megatron .idx; of tasks with labels .tsv, .jsonl and images-idx3")
       .add("eval", data.eval, "files that bits per byte, or the scores of the task, are measured on")
+      .add("format", data.format, "text: documents, all of it learned; chats: conversations in .jsonl of which the answers are learned",
+           std::span<const std::pair<std::string_view, DataFormat>>(kDataFormatNames))
+      .add("chat_template", data.chat_template, "chats: file with a chat template; empty = the tokenizer's own, else a plain one")
       .add("tokenizer", data.tokenizer, "bytes; bpe (trained on data.train, for tasks with <s>, </s>, <mask>; or with model.init that model's own); or a tokenizer file or folder")
       .add("vocab_size", data.vocab_size, "tokens of a trained bpe", {.min = 257})
       .add("order", data.order, "lanes: documents in order with carried state; windows: shuffled windows without it",
@@ -134,6 +137,9 @@ void TrainConfig::validate() const {
   require(train.device == "auto" || train.device == "cpu" || train.device == "cuda",
           [&] { return Complaint{.where = "train.device", .expected = "auto, cpu or cuda", .got = train.device}; });
   require(init.empty() || preset.empty(), [] { return Complaint{.where = "model.preset", .expected = "none with model.init", .got = "both"}; });
+  require(data.format != DataFormat::chats || data.tokenizer != "bpe" || !init.empty(), [] {
+    return Complaint{.where = "data.tokenizer", .expected = "a tokenizer or model.init with data.format = chats", .got = "bpe, learned from text"};
+  });
   model->validate();
 }
 

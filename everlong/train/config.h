@@ -19,9 +19,11 @@
 
 namespace everlong::train {
 
+enum class DataFormat { text, chats };
 enum class DataOrder { lanes, windows };
 enum class DecayedParameters { matrices, all };
 
+inline constexpr std::array<std::pair<std::string_view, DataFormat>, 2> kDataFormatNames{{{"text", DataFormat::text}, {"chats", DataFormat::chats}}};
 inline constexpr std::array<std::pair<std::string_view, DataOrder>, 2> kDataOrderNames{
     {{"lanes", DataOrder::lanes}, {"windows", DataOrder::windows}}};
 inline constexpr std::array<std::pair<std::string_view, models::ProblemType>, 4> kProblemTypeNames{
@@ -35,6 +37,8 @@ inline constexpr std::array<std::pair<std::string_view, DecayedParameters>, 2> k
 struct DataConfig {
   std::vector<std::string> train;
   std::vector<std::string> eval;
+  DataFormat format = DataFormat::text;
+  std::string chat_template;
   std::string tokenizer = "bpe";
   int64_t vocab_size = 2048;
   DataOrder order = DataOrder::lanes;

@@ -7,6 +7,8 @@
 #include <numbers>
 
 #include "everlong/base/error.h"
+#include "everlong/data/evaluation_stream.h"
+#include "everlong/data/token_stream.h"
 #include "everlong/io/byte_source.h"
 #include "everlong/tensor/torch.h"
 #include "everlong/text/piece_encoder.h"
@@ -18,9 +20,7 @@ constexpr int64_t kFirstBound = 16;
 constexpr size_t kPieceBytes = size_t{1} << 16;
 
 /// Bucket of a token's index: [0, 16), [16, 32), [32, 64), ...
-size_t bucket_of(int64_t index) {
-  return index < kFirstBound ? 0 : static_cast<size_t>(std::bit_width(static_cast<uint64_t>(index / kFirstBound)));
-}
+size_t bucket_of(int64_t index) { return index < kFirstBound ? 0 : static_cast<size_t>(std::bit_width(static_cast<uint64_t>(index / kFirstBound))); }
 
 void add_loss(std::vector<PositionLoss>& buckets, int64_t index, double nats) {
   const size_t bucket = bucket_of(index);
@@ -92,7 +92,8 @@ Evaluation evaluate_tokens(models::CausalLm& model, std::span<const int32_t> tok
   return evaluator.finish("tokens", bytes);
 }
 
-Evaluation evaluate_file(models::CausalLm& model, const text::Tokenizer& tokenizer, const std::filesystem::path& file, const EvaluateOptions& options) {
+Evaluation evaluate_file(models::CausalLm& model, const text::Tokenizer& tokenizer, const std::filesystem::path& file,
+                         const EvaluateOptions& options) {
   Evaluator evaluator(model, options);
   const auto source = io::open_bytes(file);
   text::PieceEncoder encoder(tokenizer);
@@ -114,6 +115,30 @@ Evaluation evaluate_file(models::CausalLm& model, const text::Tokenizer& tokeniz
     evaluator.read(ids);
   }
   return evaluator.finish(file.string(), left == 0 ? bytes_decoded : bytes_read);
+}
+
+Evaluation evaluate_answers(models::CausalLm& model, const text::Tokenizer& tokenizer, const std::shared_ptr<const data::Corpus>& corpus,
+                            std::string file, int64_t segment) {
+  const at::NoGradGuard no_grad;
+  model.eval();
+  data::EvaluationStream stream(corpus, segment);
+  const at::Device device = model.model().embedding_weight().device();
+  Evaluation result{.file = std::move(file)};
+  nn::State state;
+  std::vector<int32_t> learned;
+  while (const auto piece = stream.next()) {
+    if (piece->begins_document) state = model.model().initial_state(1);
+    auto loss = model.token_loss({.tokens = piece->tokens.to(device)}, piece->targets.to(device), std::move(state));
+    state = std::move(loss.state);
+    result.nats += loss.nats.sum(at::kDouble).item<double>();
+    result.tokens += piece->num_targets;
+    const int64_t* target = piece->targets.const_data_ptr<int64_t>();
+    for (int64_t t = 0; t < piece->targets.numel(); ++t)
+      if (target[t] != data::kNoTarget) learned.push_back(static_cast<int32_t>(target[t]));
+  }
+  require(result.tokens > 0, [&] { return Complaint{.where = result.file, .expected = "conversations with answers", .got = "none"}; });
+  result.bytes = std::max<int64_t>(1, static_cast<int64_t>(tokenizer.decode(learned).size()));
+  return result;
 }
 
 }  // namespace everlong::train

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "everlong/data/corpus.h"
 #include "everlong/models/heads/causal_lm.h"
 #include "everlong/text/tokenizer.h"
 
@@ -21,7 +23,7 @@ enum class Context {
 
 struct EvaluateOptions {
   Context context = Context::carry;
-  int64_t segment = 2048;  ///< tokens a call; with carry it changes speed and memory, not the result
+  int64_t segment = 2048;                  ///< tokens a call; with carry it changes speed and memory, not the result
   std::optional<int64_t> max_tokens = {};  ///< evaluate the beginning only
   std::function<void(int64_t tokens)> progress = {};
 };
@@ -37,7 +39,7 @@ struct Evaluation {
   std::string file;
   int64_t tokens = 0;
   int64_t bytes = 0;
-  double nats = 0;  ///< sum over all tokens; the very first, which nothing precedes, costs log V
+  double nats = 0;                        ///< sum over all tokens; the very first, which nothing precedes, costs log V
   std::vector<PositionLoss> by_position;  ///< bounds 0, 16, 32, 64, ...
 
   [[nodiscard]] double nats_per_token() const;
@@ -73,6 +75,13 @@ class Evaluator {
                                        const EvaluateOptions& options = {});
 
 /// The same over tokens that are in memory; `bytes` is the length of the text they stand for.
-[[nodiscard]] Evaluation evaluate_tokens(models::CausalLm& model, std::span<const int32_t> tokens, int64_t bytes, const EvaluateOptions& options = {});
+[[nodiscard]] Evaluation evaluate_tokens(models::CausalLm& model, std::span<const int32_t> tokens, int64_t bytes,
+                                         const EvaluateOptions& options = {});
+
+/// Evaluates documents of which some tokens are learned and the rest is only read: conversations. Each document starts afresh; bytes are those of the
+/// learned tokens, by_position stays empty.
+/// Errors   InvalidArgument if no token is learned
+[[nodiscard]] Evaluation evaluate_answers(models::CausalLm& model, const text::Tokenizer& tokenizer,
+                                          const std::shared_ptr<const data::Corpus>& corpus, std::string file, int64_t segment);
 
 }  // namespace everlong::train

@@ -5,10 +5,12 @@
 #include <fmt/format.h>
 
 #include "everlong/base/error.h"
-#include "everlong/io/lines.h"
+#include "everlong/data/chats.h"
 #include "everlong/data/learn_tokenizer.h"
 #include "everlong/io/atomic_file.h"
+#include "everlong/io/lines.h"
 #include "everlong/tensor/torch.h"
+#include "everlong/text/chat_format.h"
 
 namespace everlong::train {
 namespace {
@@ -27,6 +29,12 @@ std::unique_ptr<text::Tokenizer> make_tokenizer(const TrainConfig& config) {
   return data::learn_bpe(paths_of(data.train), data.vocab_size, options);
 }
 
+/// Where the files lie that a tokenizer comes from; empty for one that is made here.
+fs::path tokenizer_source(const TrainConfig& config) {
+  if (config.data.tokenizer == "bpe") return config.init.empty() ? fs::path() : resolve_model_path(config.init);
+  return config.data.tokenizer == "bytes" ? fs::path() : fs::path(config.data.tokenizer);
+}
+
 }  // namespace
 
 std::shared_ptr<text::Tokenizer> prepare_tokenizer(const TrainConfig& config, const RunDirectory& directory) {
@@ -34,6 +42,10 @@ std::shared_ptr<text::Tokenizer> prepare_tokenizer(const TrainConfig& config, co
   std::shared_ptr<text::Tokenizer> tokenizer = make_tokenizer(config);
   io::AtomicFolder folder(directory.tokenizer());
   tokenizer->save(folder.temporary());
+  if (config.data.format == DataFormat::chats) {
+    const auto format = text::load_chat_format(tokenizer_source(config), *tokenizer, config.data.chat_template);
+    io::atomic_write_text(folder.temporary() / text::kChatTemplateFile, format.chat_template.source());
+  }
   folder.commit();
   return tokenizer;
 }
@@ -47,11 +59,14 @@ void settle_vocabulary(const text::Tokenizer& tokenizer, TrainConfig& config) {
   });
 }
 
-std::shared_ptr<const data::Corpus> prepare_corpus(const TrainConfig& config, const text::Tokenizer& tokenizer) {
-  return std::make_shared<data::Corpus>(data::Corpus::read(paths_of(config.data.train), tokenizer));
+std::shared_ptr<const data::Corpus> prepare_corpus(const TrainConfig& config, const std::vector<std::string>& files, const text::Tokenizer& tokenizer,
+                                                   const RunDirectory& directory) {
+  if (config.data.format == DataFormat::text) return std::make_shared<data::Corpus>(data::Corpus::read(paths_of(files), tokenizer));
+  return std::make_shared<data::Corpus>(data::read_chats(paths_of(files), tokenizer, text::load_chat_format(directory.tokenizer(), tokenizer)));
 }
 
-std::unique_ptr<data::BatchSource> prepare_batches(const TrainConfig& config, std::shared_ptr<const data::Corpus> corpus, const text::Tokenizer& tokenizer) {
+std::unique_ptr<data::BatchSource> prepare_batches(const TrainConfig& config, std::shared_ptr<const data::Corpus> corpus,
+                                                   const text::Tokenizer& tokenizer) {
   data::BatchOptions options{.batch_size = config.data.batch_size, .seq_len = config.data.seq_len, .seed = static_cast<uint64_t>(config.train.seed)};
   if (config.data.end_of_document) {
     options.stream.eos_id = tokenizer.special_ids().eos;

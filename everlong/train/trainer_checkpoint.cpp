@@ -6,6 +6,7 @@
 #include "everlong/io/json.h"
 #include "everlong/models/model_directory.h"
 #include "everlong/tensor/torch.h"
+#include "everlong/text/chat_format.h"
 #include "everlong/train/setup.h"
 #include "everlong/train/trainer.h"
 
@@ -46,6 +47,8 @@ void Trainer::save_checkpoint() {
     models::save_model(folder.temporary(), model());
   }
   objective_->tokenizer()->save(folder.temporary());
+  if (const auto chat_template = directory_.tokenizer() / text::kChatTemplateFile; std::filesystem::exists(chat_template))
+    io::atomic_write_text(folder.temporary() / text::kChatTemplateFile, io::read_text_file(chat_template));
   checkpoint::save_tensors(folder.temporary() / kTensorFile, tensors);
   io::write_json(folder.temporary() / kProgressFile, progress);
   folder.commit();
@@ -59,13 +62,15 @@ void Trainer::load_checkpoint(int64_t step) {
   const auto folder = directory_.checkpoint(step);
   const auto file = (folder / kTensorFile).string();
   const auto weights = checkpoint::load_weights(folder);
-  const auto report = checkpoint::load_into(model(), weights.tensors, config_.model->name_rules(model().task()), std::string(config_.model->base_prefix()), folder.string());
+  const auto report = checkpoint::load_into(model(), weights.tensors, config_.model->name_rules(model().task()),
+                                            std::string(config_.model->base_prefix()), folder.string());
   if (!report.missing.empty()) throw FormatError({.file = folder.string(), .field = report.missing.front()}, "a tensor for every parameter", "none");
   const auto tensors = checkpoint::load_tensors(file).tensors;
   optimizer_->load(tensors, file);
   const auto tensor = [&](const std::string& name) {
     const auto found = tensors.find(name);
-    if (found == tensors.end()) throw FormatError({.file = file, .field = name}, "a tensor", "none", "the checkpoint belongs to another configuration");
+    if (found == tensors.end())
+      throw FormatError({.file = file, .field = name}, "a tensor", "none", "the checkpoint belongs to another configuration");
     return found->second;
   };
   if (average_) {

@@ -88,6 +88,34 @@ TEST(Tables, EveryVariantIsTheSameAfterSaveAndLoad) {
   }
 }
 
+/// As generate.py: h = h * 1000003 + id + 1, modulo 2^64.
+uint64_t digest(const std::vector<int32_t>& ids) {
+  uint64_t value = 0;
+  for (const int32_t id : ids) value = value * 1000003 + static_cast<uint64_t>(id) + 1;
+  return value;
+}
+
+TEST(Tables, TheVocabulariesOfMegalodonAndPg19EncodeAsTheirLibrariesDo) {
+  const json released = table("released.json");
+  ASSERT_EQ(released.size(), 2);
+  for (const json& entry : released) {
+    SCOPED_TRACE(entry["tokenizer"].get<std::string>());
+    const auto tokenizer = load_tokenizer(testing::source_path(entry["tokenizer"].get<std::string>()));
+    EXPECT_EQ(tokenizer->vocab_size(), entry["vocab_size"].get<int32_t>());
+    expect_cases(*tokenizer, entry["cases"]);
+    const json& novel = entry["novel"];
+    const std::vector<int32_t> ids = tokenizer->encode(testing::read_text(testing::source_path(novel["file"].get<std::string>())));
+    EXPECT_EQ(ids.size(), novel["count"].get<size_t>());
+    EXPECT_EQ(digest(ids), std::stoull(novel["digest"].get<std::string>(), nullptr, 16));
+  }
+}
+
+TEST(Tables, MegalodonsTokenizerBeginsATextAndKnowsItsEnd) {
+  const auto tokenizer = load_tokenizer(testing::source_path("assets/megalodon"));
+  EXPECT_EQ(tokenizer->special_ids(), (SpecialIds{.bos = 1, .eos = 2, .unk = 0}));
+  EXPECT_EQ(tokenizer->encode("").front(), 1);
+}
+
 TEST(Tables, SentencePieceEncodesAndDecodesAsItsLibraryDoes) {
   for (const json& model : table("sentencepiece.json")) {
     SCOPED_TRACE(model["model"].get<std::string>());

@@ -1,6 +1,5 @@
 #include "everlong/train/evaluate.h"
 
-
 #include <cmath>
 #include <numbers>
 
@@ -8,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/everlong/compute/common.h"
+#include "apps/everlong/compute/eval_context.h"
 #include "apps/everlong/compute/eval_task.h"
 #include "apps/everlong/compute/memory.h"
 #include "apps/everlong/compute/runs.h"
@@ -15,6 +15,7 @@
 #include "apps/everlong/output.h"
 #include "apps/everlong/progress.h"
 #include "everlong/base/environment.h"
+#include "everlong/base/error.h"
 
 namespace everlong::app {
 namespace {
@@ -29,8 +30,10 @@ nlohmann::ordered_json as_json(const train::Evaluation& evaluation, bool by_posi
   if (!by_position) return object;
   object["by_position"] = nlohmann::ordered_json::array();
   for (const train::PositionLoss& bucket : evaluation.by_position)
-    object["by_position"].push_back(
-        {{"begin", bucket.begin}, {"end", bucket.end}, {"tokens", bucket.tokens}, {"nats_per_token", bucket.nats / static_cast<double>(bucket.tokens)}});
+    object["by_position"].push_back({{"begin", bucket.begin},
+                                     {"end", bucket.end},
+                                     {"tokens", bucket.tokens},
+                                     {"nats_per_token", bucket.nats / static_cast<double>(bucket.tokens)}});
   return object;
 }
 
@@ -71,6 +74,9 @@ void print_table(const std::vector<train::Evaluation>& all, bool by_position) {
 int run_eval(const EvalOptions& options) {
   return_memory();
   if (options.task) return run_eval_task(options);
+  if (!options.context_lengths.empty()) return run_eval_context(options);
+  require(options.plot.empty() && options.history.empty(),
+          [] { return Complaint{.where = "eval", .expected = "--context-lengths with --history or --plot", .got = "none"}; });
   const LoadedLm lm = load_lm(options.model, options.compute);
   Progress progress;
   train::EvaluateOptions evaluate{.context = options.context == EvalContext::carry ? train::Context::carry : train::Context::reset,

@@ -1,4 +1,6 @@
 #include <random>
+#include <set>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -24,6 +26,15 @@ const char* reason_text(generate::StopReason reason) {
     case generate::StopReason::callback: return "interrupted";
   }
   return "length";
+}
+
+/// "state 1.3 MiB, 336 KiB a layer"
+std::string state_text(const models::Model& model, int64_t bytes) {
+  std::set<std::string_view> layers;
+  for (const nn::SlotSpec& slot : model.state_layout().slots())
+    if (slot.name.starts_with("layers.")) layers.insert(std::string_view(slot.name).substr(0, slot.name.find('.', 7)));
+  const std::string all = "state " + human_bytes(bytes);
+  return layers.empty() ? all : fmt::format("{}, {} a layer", all, human_bytes(bytes / static_cast<int64_t>(layers.size())));
 }
 
 }  // namespace
@@ -62,7 +73,8 @@ int run_generate(const GenerateOptions& options) {
     print(object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   } else {
     print("\n");
-    log_info(fmt::format("{} tokens, {:.1f} tokens/s, seed {}, stopped by {}", result.tokens.size(), rate, seed, reason_text(result.reason)));
+    log_info(fmt::format("{} tokens, {:.1f} tokens/s, seed {}, stopped by {}; {} after {} tokens", result.tokens.size(), rate, seed,
+                         reason_text(result.reason), state_text(lm.model->model(), session.state_bytes()), session.position()));
   }
   if (result.reason == generate::StopReason::callback) throw Interrupted{};
   return kSuccess;

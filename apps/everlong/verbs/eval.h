@@ -21,6 +21,11 @@ struct EvalOptions {
   std::optional<int64_t> segment;     ///< tokens a call; none = what the model says
   std::optional<int64_t> max_tokens;  ///< tokens a file; none = all
   bool by_position = false;
+  std::string context_lengths;       ///< "0,1k,16k"; empty = the usual evaluation
+  std::vector<std::string> history;  ///< texts before the evaluated one
+  int64_t windows = 8;
+  int64_t window_len = 512;
+  std::string plot;                  ///< picture of the loss against the length of the history; empty = none
   std::optional<LabelledTask> task;  ///< none = the loss of a causal language model
   ExampleOptions examples;           ///< of a task
   double mask_ratio = 0.4;           ///< of the masked language model

@@ -62,7 +62,7 @@ class Inspect(WithFolder):
         tensors = [("layers.0.h", "F32", [2, 1], bytes(8)), ("position", "I64", [2], struct.pack("<qq", 5, 1 << 40))]
         path = self.path("s", safetensors(tensors, schema="everlong-state-1", config="model_type=mega\n"))
         report = json.loads(self.ask("state", "info", path, "--json"))
-        self.assertEqual((report["kind"], report["positions"]), ("state", [5, 1 << 40]))
+        self.assertEqual((report["kind"], report["positions"], report["layer_bytes"]), ("state", [5, 1 << 40], 4))
         self.assertEqual(json.loads(self.ask("inspect", path, "--json")), report)
         self.refuse("state", "info", self.path("w", safetensors(self.TENSORS)), says="expected a state file, got safetensors")
         self.refuse("inspect", self.path("d", safetensors(self.TENSORS, schema="everlong-state-1")), says="position")

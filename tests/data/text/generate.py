@@ -151,8 +151,32 @@ def sentencepiece_tables():
     write("sentencepiece.json", table)
 
 
+def digest(ids):
+    """Hash of a list of ids that any language computes in a line: h = h * 1000003 + id + 1, modulo 2^64."""
+    value = 0
+    for id in ids:
+        value = (value * 1000003 + id + 1) % 2**64
+    return f"{value:016x}"
+
+
+def released_tables():
+    """The vocabularies in assets/: the texts, and the digest of a whole novel's ids."""
+    assets = HERE.parents[2] / "assets"
+    novel = "assets/austen/northanger_abbey.txt"
+    text = (HERE.parents[2] / novel).read_text(encoding="utf-8")
+    megalodon = Tokenizer.from_file(str(assets / "megalodon" / "tokenizer.json"))
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(assets / "pg19" / "pg19_bpe_32000.model"))
+    table = [{"tokenizer": "assets/megalodon/tokenizer.json", "vocab_size": megalodon.get_vocab_size(), "cases": cases(megalodon), "novel": megalodon.encode(text).ids}]
+    rows = [{"text": row, "ids": pieces.encode(row), "decoded": pieces.decode(pieces.encode(row))} for row in TEXTS]
+    table.append({"tokenizer": "assets/pg19/pg19_bpe_32000.model", "vocab_size": len(pieces), "cases": rows, "novel": pieces.encode(text)})
+    for entry in table:
+        entry["novel"] = {"file": novel, "count": len(entry["novel"]), "digest": digest(entry["novel"])}
+    write("released.json", table)
+
+
 def main():
     write("gpt2.json", cases(gpt2()))
+    released_tables()
     bases = {"byte_level": byte_level(), "llama": llama()}
     table = []
     for base, name, patch in variants():

@@ -1,0 +1,28 @@
+#pragma once
+// A chat template with the tokens that it names: how one tokenizer's conversations look.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "everlong/text/chat_template.h"
+#include "everlong/text/tokenizer.h"
+
+namespace everlong::text {
+
+/// Name under which a template lies beside a tokenizer's files.
+inline constexpr std::string_view kChatTemplateFile = "chat_template.jinja";
+
+struct ChatFormat {
+  ChatTemplate chat_template;
+  std::string bos_token, eos_token;  ///< as spelled; empty where the tokenizer has none
+};
+
+/// Finds the format that goes with the tokenizer of a folder (or of the folder that a file lies in). The template is the first of `template_file` if
+/// that is not empty, chat_template.jinja, the key chat_template of tokenizer_config.json (of several that named "default"), default_chat_template().
+/// Errors   IoError; FormatError; Unsupported as ChatTemplate
+[[nodiscard]] ChatFormat load_chat_format(const std::filesystem::path& path, const Tokenizer& tokenizer,
+                                          const std::filesystem::path& template_file = {});
+
+}  // namespace everlong::text
