@@ -77,7 +77,8 @@ class Fields {
   /// Adds one field of another list.
   Fields& append(Field field);
 
-  [[nodiscard]] const std::vector<Field>& all() const { return fields_; }
+  [[nodiscard]] const std::vector<Field>& all() const& { return fields_; }
+  [[nodiscard]] std::vector<Field> all() && { return std::move(fields_); }  ///< a loop over the fields of a temporary keeps them
   [[nodiscard]] const Field* find(std::string_view key) const;
 
   /// Sets one field. Errors  InvalidArgument if the key is unknown (the hint names the nearest known one) or the value does not fit

@@ -18,7 +18,7 @@ std::string sentence(std::string_view where, std::string_view expected, std::str
   return text;
 }
 
-std::string place(const FileLocation& location) {
+std::string place_of(const FileLocation& location) {
   std::string text = location.file;
   if (location.offset >= 0) text += fmt::format(" at {}", location.offset);
   if (!location.field.empty()) text += fmt::format(", {}", location.field);
@@ -33,10 +33,10 @@ std::string system_sentence(std::string_view action, std::string_view path, int 
 
 }  // namespace
 
-std::string to_string(const Complaint& complaint) { return sentence(complaint.where, complaint.expected, complaint.got, complaint.hint); }
+std::string to_string(const Complaint& complaint) { return sentence(complaint.where.name, complaint.expected, complaint.got, complaint.hint); }
 
 FormatError::FormatError(const FileLocation& location, std::string_view expected, std::string_view got, std::string_view hint)
-    : Error(sentence(place(location), expected, got, hint)), location_(location) {}
+    : Error(sentence(place_of(location), expected, got, hint)), location_(location) {}
 
 IoError::IoError(std::string_view action, std::string_view path, int error_number, std::string_view hint)
     : Error(system_sentence(action, path, error_number, hint)) {}

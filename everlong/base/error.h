@@ -5,13 +5,24 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace everlong {
+
+/// The name of an op, a verb or a key, kept as a copy: where it came from may be gone when the message is made.
+struct Place {
+  Place() = default;
+  Place(const char* given) : name(given) {}             // NOLINT(google-explicit-constructor)
+  Place(std::string_view given) : name(given) {}        // NOLINT(google-explicit-constructor)
+  Place(std::string given) : name(std::move(given)) {}  // NOLINT(google-explicit-constructor)
+
+  std::string name;
+};
 
 /// What a message must say: where it happened, what was expected, what came, what to do about it.
 /// Reads as "[ema] expected q [D, N] = [512, 16], got [512, 8]. Hint: ema_ndim in the config is 16."
 struct Complaint {
-  std::string_view where;
+  Place where;
   std::string expected;
   std::string got = {};   ///< left out of the message when empty
   std::string hint = {};  ///< left out of the message when empty
@@ -70,7 +81,8 @@ class IoError : public Error {
 /// Throws InvalidArgument unless `ok`. `complaint` is a callable returning a Complaint, so that the text is built only on failure.
 template <class F>
 void require(bool ok, F&& complaint) {
-  if (!ok) [[unlikely]] throw InvalidArgument(complaint());
+  if (!ok) [[unlikely]]
+    throw InvalidArgument(complaint());
 }
 
 }  // namespace everlong

@@ -142,8 +142,8 @@ class ArchitectureConfig {
 
   /// Bytes of carried state a row after `position` tokens, closed form. Units  element_bytes of the compute dtype
   [[nodiscard]] virtual int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const = 0;
-  /// Bytes that a training step keeps a token between forward and backward, an estimate; `checkpointed` = with activation checkpointing.
-  [[nodiscard]] virtual int64_t activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const = 0;
+  /// Bytes that a training step over `num_tokens` tokens keeps between forward and backward, an estimate; `checkpointed` = with activation checkpointing.
+  [[nodiscard]] virtual int64_t activation_bytes(int64_t num_tokens, int64_t element_bytes, bool checkpointed) const = 0;
 
   [[nodiscard]] virtual SpecialTokens special_tokens() const = 0;
   [[nodiscard]] virtual int64_t vocabulary() const = 0;

@@ -17,6 +17,9 @@
 
 namespace everlong::models {
 
+/// About how many tokens a checkpointed layer recomputes at once, where it can do so in parts.
+inline constexpr int64_t kCheckpointSpanTokens = 4096;
+
 /// Receives named intermediate values while a model runs: "hidden.0" [B, T, D], "attention.0" weights. For verification and plots.
 using Trace = std::function<void(std::string_view name, const at::Tensor& value)>;
 
@@ -91,7 +94,7 @@ class Model : public torch::nn::Module {
   void set_activation_checkpointing(bool on) { activation_checkpointing_ = on; }
   [[nodiscard]] bool activation_checkpointing() const { return activation_checkpointing_; }
 
-  /// About how many tokens a layer recomputes at once where it can do so in parts. Fewer need less memory; thousands keep matrix products efficient.
+  /// Fewer tokens at once need less memory; thousands keep matrix products efficient.
   void set_checkpoint_span_tokens(int64_t tokens) { checkpoint_span_tokens_ = tokens; }
   [[nodiscard]] int64_t checkpoint_span_tokens() const { return checkpoint_span_tokens_; }
 
@@ -118,7 +121,7 @@ class Model : public torch::nn::Module {
  private:
   at::ScalarType compute_dtype_ = at::kFloat;
   bool activation_checkpointing_ = false;
-  int64_t checkpoint_span_tokens_ = 4096;
+  int64_t checkpoint_span_tokens_ = kCheckpointSpanTokens;
 };
 
 /// The hidden state of each row's last token that is not padding. Shapes  hidden [B, T, D]; valid [B, T] bool or none; returns [B, 1, D]

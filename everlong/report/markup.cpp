@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -111,7 +112,7 @@ std::string shorten(std::string_view text, size_t max_bytes) {
   return std::string(text.substr(0, end)) + " \xE2\x80\xA6";
 }
 
-std::string short_count(double value) {
+std::string short_count(double value, int digits) {
   if (!std::isfinite(value)) return std::string(kDash);
   constexpr std::array kUnits = {"", "\xC2\xA0k", "\xC2\xA0M", "\xC2\xA0G", "\xC2\xA0T"};
   size_t unit = 0;
@@ -119,7 +120,7 @@ std::string short_count(double value) {
     value /= 1000;
     ++unit;
   }
-  return fmt::format("{:.{}g}{}", value, unit == 0 && value == std::floor(value) ? 4 : 3, kUnits[unit]);
+  return fmt::format("{:.{}g}{}", value, unit == 0 && value == std::floor(value) ? std::max(digits, 4) : digits, kUnits[unit]);
 }
 
 std::string fixed(double value, int decimals) { return std::isfinite(value) ? fmt::format("{:.{}f}", value, decimals) : std::string(kDash); }

@@ -22,7 +22,7 @@ namespace everlong::report {
 [[nodiscard]] std::string shorten(std::string_view text, size_t max_bytes);
 
 /// A count as people read it: 950, 12.3 k, 1.05 M; an en dash if it is missing.
-[[nodiscard]] std::string short_count(double value);
+[[nodiscard]] std::string short_count(double value, int digits = 3);
 
 /// A value with fixed decimals; an en dash if it is missing.
 [[nodiscard]] std::string fixed(double value, int decimals);

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "everlong/base/error.h"
 #include "everlong/report/markup.h"
@@ -76,17 +77,31 @@ std::string label(double x, double y, std::string_view anchor, std::string_view 
   return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" class=\"{}\"{}>{}</text>\n", x, y, anchor, tone, more, escape_html(text));
 }
 
+/// Labels of marks, with as many digits as it takes to tell them apart.
+std::vector<std::string> mark_labels(const std::vector<double>& marks) {
+  std::vector<std::string> labels;
+  for (int digits = 3; digits <= 9; ++digits) {
+    labels.clear();
+    for (const double mark : marks) labels.push_back(short_count(mark, digits));
+    if (std::set<std::string>(labels.begin(), labels.end()).size() == labels.size()) break;
+  }
+  return labels;
+}
+
 std::string grid(const Axis& x, const Axis& y) {
   std::string out;
-  for (const double mark : axis_marks(x.low, x.high, x.is_log, static_cast<int>((x.to - x.from) / 90))) {
-    const double at = x.pixel(mark);
+  const auto across = axis_marks(x.low, x.high, x.is_log, static_cast<int>((x.to - x.from) / 90)),
+             up = axis_marks(y.low, y.high, y.is_log, static_cast<int>((y.from - y.to) / 50));
+  const std::vector<std::string> across_labels = mark_labels(across), up_labels = mark_labels(up);
+  for (size_t i = 0; i < across.size(); ++i) {
+    const double at = x.pixel(across[i]);
     out += fmt::format("<path class=\"grid\" d=\"M{0:.1f} {1:.1f}V{2:.1f}\"/>\n", at, y.to, y.from);
-    out += label(at, y.from + 18, "middle", "muted", short_count(mark));
+    out += label(at, y.from + 18, "middle", "muted", across_labels[i]);
   }
-  for (const double mark : axis_marks(y.low, y.high, y.is_log, static_cast<int>((y.from - y.to) / 50))) {
-    const double at = y.pixel(mark);
+  for (size_t i = 0; i < up.size(); ++i) {
+    const double at = y.pixel(up[i]);
     out += fmt::format("<path class=\"grid\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>\n", x.from, at, x.to);
-    out += label(x.from - 8, at + 4.5, "end", "muted", short_count(mark));
+    out += label(x.from - 8, at + 4.5, "end", "muted", up_labels[i]);
   }
   return out;
 }

@@ -92,7 +92,8 @@ ConvertReport report_of(models::LoadedHead& loaded, const fs::path& source) {
   models::TaskConfig task_config;
   const Fields task_fields = task_config.fields();
   std::erase_if(report.kept_keys, [&](const std::string& key) {
-    return key == "model_type" || key == "architectures" || key == "torch_dtype" || key == "id2label" || key == "label2id" || task_fields.find(key) != nullptr;
+    return key == "model_type" || key == "architectures" || key == "torch_dtype" || key == "id2label" || key == "label2id" ||
+           task_fields.find(key) != nullptr;
   });
   report.parameter_count = models::count_parameters(*loaded.model);
   report.task = models::task_name(loaded.model->task());
@@ -113,16 +114,20 @@ void report_files(const fs::path& place, const checkpoint::TensorMap& tensors, C
     if (!file.ends_with(".json")) report.size_bytes += static_cast<int64_t>(fs::file_size(place / file));
 }
 
-void write_directory(const fs::path& folder, const fs::path& target, models::LoadedHead& loaded, const ConvertOptions& options, ConvertReport& report) {
+void write_directory(const fs::path& folder, const fs::path& target, models::LoadedHead& loaded, const ConvertOptions& options,
+                     ConvertReport& report) {
   const checkpoint::TensorMap tensors = stored_tensors(loaded, options);
   io::AtomicFolder written(target, io::IfExists::replace);
   const fs::path& place = written.temporary();
-  report.files = checkpoint::save_weights(place, tensors, {.format = options.format, .max_shard_bytes = options.max_shard_bytes, .metadata = {{"format", "pt"}}});
+  report.files = checkpoint::save_weights(place, tensors,
+                                          {.format = options.format, .max_shard_bytes = options.max_shard_bytes, .metadata = {{"format", "pt"}}});
   if (options.dtype) loaded.document.set_text("torch_dtype", public_dtype_name(*options.dtype));
   models::save_config(place, *loaded.model, loaded.document);
   if (fs::is_directory(folder)) report.copied = copy_small_files(folder, place);
   report_files(place, tensors, report);
-  for (const std::string& key : loaded.model->config().unknown_to_public_code())
+  auto unknown = loaded.model->config().unknown_to_public_code();
+  for (const std::string& key : loaded.model->task_config().unknown_to_public_code()) unknown.push_back(key);
+  for (const std::string& key : unknown)
     report.notes.push_back(key + " is not known to the family's Hugging Face code, which would compute another model");
   refuse_taken(target);
   written.commit();
@@ -153,7 +158,8 @@ void write_file(const fs::path& target, const models::OriginalCheckpoint& origin
 std::string release_dtype_name(at::ScalarType dtype) {
   if (dtype == at::kFloat) return "fp32";
   if (dtype == at::kBFloat16) return "bf16";
-  throw Unsupported({.where = "convert to consolidated", .expected = "weights in fp32 or bf16", .got = c10::toString(dtype), .hint = "add --dtype f32"});
+  throw Unsupported(
+      {.where = "convert to consolidated", .expected = "weights in fp32 or bf16", .got = c10::toString(dtype), .hint = "add --dtype f32"});
 }
 
 /// The files that the release reloads. Its tokenizer is a SentencePiece model, opened from where the program runs.
@@ -165,16 +171,16 @@ void write_consolidated(const fs::path& place, const models::OriginalCheckpoint&
   else
     report.notes.emplace_back("the release needs a SentencePiece model: name one in config.json under tokenizer.path");
   const std::string dtype = release_dtype_name(original.tensors.at("embed.weight").scalar_type());
-  io::write_json(place / "config.json",
-                 io::Json{{"model", io::parse_json(checkpoint::settings_text(original.settings), "config.json")}, {"tokenizer", std::move(tokenizer)}});
+  io::write_json(place / "config.json", io::Json{{"model", io::parse_json(checkpoint::settings_text(original.settings), "config.json")},
+                                                 {"tokenizer", std::move(tokenizer)}});
   io::write_json(place / "consolidate_config.json", io::Json{{"model_parallel_size", 1}, {"dtype", dtype}});
   checkpoint::save_torch_tensors(place / "consolidated.pth", original.tensors);
   report.files = {"consolidated.pth"};
 }
 
 void write_port(const fs::path& place, models::OriginalCheckpoint& original, const ConvertOptions& options, ConvertReport& report) {
-  report.files =
-      checkpoint::save_weights(place, original.tensors, {.format = options.format, .max_shard_bytes = options.max_shard_bytes, .metadata = {{"format", "pt"}}});
+  report.files = checkpoint::save_weights(place, original.tensors,
+                                          {.format = options.format, .max_shard_bytes = options.max_shard_bytes, .metadata = {{"format", "pt"}}});
   original.settings["torch_dtype"] = public_dtype_name(original.tensors.at("model.embed.weight").scalar_type());
   io::write_json(place / "config.json", io::parse_json(checkpoint::settings_text(original.settings), "config.json"));
 }
@@ -208,7 +214,8 @@ void write_original(const fs::path& folder, const fs::path& target, const models
 
 ConvertReport convert_model(const fs::path& source, const fs::path& destination, const ConvertOptions& options) {
   const fs::path target = absolute_target(destination);
-  if (is_one_file(options.dialect) && fs::exists(target)) throw StateError({.where = destination.string(), .expected = "the name of a new file", .got = "one that exists"});
+  if (is_one_file(options.dialect) && fs::exists(target))
+    throw StateError({.where = destination.string(), .expected = "the name of a new file", .got = "one that exists"});
   require(options.dialect != Dialect::megalodon_jax || target.extension() == ".safetensors", [&] {
     return Complaint{.where = destination.string(), .expected = "a file named .safetensors, as megalodon-jax wants it", .got = "another name"};
   });

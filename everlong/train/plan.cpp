@@ -90,7 +90,7 @@ TrainPlan plan_training(TrainConfig& config) {
     plan.state_bytes = 2 * config.data.batch_size * model.state_bytes_per_row(config.data.seq_len, element_bytes);
   const bool scores_tokens = causal || task == models::Task::masked_lm;
   const int64_t scores = scores_tokens ? std::min<int64_t>(batch_tokens, 512) * vocabulary * (element_bytes + 4) : 0;
-  plan.activation_bytes = batch_tokens * model.activation_bytes_per_token(element_bytes, config.train.activation_checkpointing) + scores;
+  plan.activation_bytes = model.activation_bytes(batch_tokens, element_bytes, config.train.activation_checkpointing) + scores;
   return plan;
 }
 

@@ -40,6 +40,11 @@ TEST(LineChartSvg, MapsTheEndsOfTheDataToTheEndsOfTheAxis) {
   EXPECT_THAT(svg, HasSubstr("d=\"M68.0 348.0L689.0 61.2\""));
 }
 
+TEST(LineChartSvg, NeighbouringMarksHaveDifferentLabels) {
+  const std::string svg = line_chart_svg(std::vector<SvgSeries>{{"a", {{0, 3.3191}, {10, 3.3333}}}}, {.width = 720, .height = 400});
+  EXPECT_THAT(svg, HasSubstr(">3.325<"));
+}
+
 TEST(LineChartSvg, EscapesNamesAndLabels) {
   const std::string evil = "</svg><script>\"&";
   const std::string svg = line_chart_svg(std::vector<SvgSeries>{{evil, {{0, 1}, {1, 2}}}}, {.title = evil, .x_label = evil, .y_label = evil});

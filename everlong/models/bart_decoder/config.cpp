@@ -132,9 +132,9 @@ int64_t Config::state_bytes_per_row(int64_t position, int64_t element_bytes) con
   return decoder_layers * position * 2 * d_model * element_bytes + position + 8;
 }
 
-int64_t Config::activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const {
+int64_t Config::activation_bytes(int64_t num_tokens, int64_t element_bytes, bool checkpointed) const {
   const int64_t layer = (14 * d_model + 2 * decoder_ffn_dim) * element_bytes + 3 * d_model * 4;  // the norms keep their input in fp32
-  return checkpointed ? decoder_layers * d_model * element_bytes + layer : decoder_layers * layer;
+  return num_tokens * (checkpointed ? decoder_layers * d_model * element_bytes + layer : decoder_layers * layer);
 }
 
 std::unique_ptr<ArchitectureConfig> make_config() { return std::make_unique<Config>(); }

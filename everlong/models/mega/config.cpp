@@ -1,5 +1,7 @@
 #include "everlong/models/mega/config.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "everlong/base/error.h"
@@ -18,9 +20,8 @@ constexpr Names<Normalization, 5> kNormalizations{{{"layernorm", Normalization::
                                                    {"syncbatchnorm", Normalization::syncbatchnorm}}};
 constexpr Names<FinalNorm, 3> kFinalNorms{{{"none", FinalNorm::none}, {"plain", FinalNorm::plain}, {"affine", FinalNorm::affine}}};
 constexpr Names<RelativeBias, 2> kRelativeBiases{{{"rotary", RelativeBias::rotary}, {"simple", RelativeBias::simple}}};
-constexpr Names<ops::AttentionFunction, 3> kAttentionFunctions{{{"softmax", ops::AttentionFunction::softmax},
-                                                                {"relu2", ops::AttentionFunction::relu2},
-                                                                {"laplace", ops::AttentionFunction::laplace}}};
+constexpr Names<ops::AttentionFunction, 3> kAttentionFunctions{
+    {{"softmax", ops::AttentionFunction::softmax}, {"relu2", ops::AttentionFunction::relu2}, {"laplace", ops::AttentionFunction::laplace}}};
 
 template <class E, size_t N>
 std::span<const std::pair<std::string_view, E>> all(const Names<E, N>& names) {
@@ -36,7 +37,8 @@ void add_sizes(Fields& fields, Config& c) {
       .add("bidirectional", c.bidirectional, "moving averages from both sides; false for anything that streams")
       .add("shared_representation_size", c.shared_representation_size, "width of queries and keys (Z)", {.min = 1})
       .add("use_chunking", c.use_chunking, "attend inside chunks of chunk_size tokens only")
-      .add("chunk_size", c.chunk_size, "tokens in an attention chunk (C); -1 = none. Any value >= 0 is also the reach of the relative bias", {.min = -1})
+      .add("chunk_size", c.chunk_size, "tokens in an attention chunk (C); -1 = none. Any value >= 0 is also the reach of the relative bias",
+           {.min = -1})
       .add("truncation", c.truncation, "longest lag of the moving averages when no state is carried; null = no bound", {.min = 1})
       .add("nffn_hidden_size", c.nffn_hidden_size, "feed-forward width (F)", {.min = 1})
       .add("max_positions", c.max_positions, "size of the simple bias table: 2 max_positions - 1", {.min = 1})
@@ -57,10 +59,11 @@ void add_functions(Fields& fields, Config& c) {
       .add("is_decoder", c.is_decoder, "causal attention")
       .add("add_cross_attention", c.add_cross_attention, "blocks attend to encoder states")
       .add("tie_word_embeddings", c.tie_word_embeddings, "output matrix = token embedding")
-      .add("final_norm", c.final_norm, "norm after the last block; not in Hugging Face's MEGA: affine or plain (without parameters), as the original release has",
+      .add("final_norm", c.final_norm,
+           "norm after the last block; not in Hugging Face's MEGA: affine or plain (without parameters), as the original release has",
            all(kFinalNorms))
-      .add("embedding_scale", c.embedding_scale, "factor of token embeddings; not in Hugging Face's MEGA: sqrt(hidden_size) in original language models",
-           NumberRange{.min = 0})
+      .add("embedding_scale", c.embedding_scale,
+           "factor of token embeddings; not in Hugging Face's MEGA: sqrt(hidden_size) in original language models", NumberRange{.min = 0})
       .add("rmsnorm_weight_only", c.rmsnorm_weight_only, "rmsnorm multiplies by the weight and does not normalise, as Hugging Face's MEGA does");
 }
 
@@ -101,7 +104,8 @@ void Config::validate() const {
   demand(relative_positional_bias != RelativeBias::simple || chunk_size <= max_positions, "chunk_size <= max_positions with the simple bias",
          fmt::format("chunk_size {}, max_positions {}", chunk_size, max_positions));
   demand(pad_token_id < vocab_size, fmt::format("pad_token_id below vocab_size = {}", vocab_size), fmt::format("{}", pad_token_id));
-  demand(!(is_decoder && bidirectional), "bidirectional = false with is_decoder", "both true", "moving averages from both sides would see the tokens to predict");
+  demand(!(is_decoder && bidirectional), "bidirectional = false with is_decoder", "both true",
+         "moving averages from both sides would see the tokens to predict");
   demand(!add_cross_attention || is_decoder, "is_decoder = true with add_cross_attention", "an encoder with cross-attention");
 }
 
@@ -121,8 +125,7 @@ int64_t Config::parameter_count() const {
                       normalization_type == Normalization::syncbatchnorm;
   const int64_t norm = !norm_affine ? 0 : normalization_type == Normalization::scalenorm ? 1 : shifts ? 2 * D : D;
   const int64_t bias = relative_positional_bias == RelativeBias::simple ? 2 * max_positions - 1 : 2 * Z;
-  const int64_t attention =
-      4 * kernels * ema_projection_size + D + (D * U + U) + (D + 1) * (Z + U + 2 * D) + (U * D + D) + 4 * Z + bias + norm;
+  const int64_t attention = 4 * kernels * ema_projection_size + D + (D * U + U) + (D + 1) * (Z + U + 2 * D) + (U * D + D) + 4 * Z + bias + norm;
   const int64_t ffn = use_normalized_ffn ? 2 * D * F + F + D + norm : 0;
   const int64_t cross = add_cross_attention ? (D * Z + Z) + 2 * (D * D + D) + (D + 1) * (2 * D + Z) + bias + norm : 0;
   const int64_t embeddings = V * D + (add_token_type_embeddings ? type_vocab_size * D : 0);
@@ -137,10 +140,19 @@ int64_t Config::state_bytes_per_row(int64_t position, int64_t element_bytes) con
   return num_hidden_layers * layer + kept + 8;
 }
 
-int64_t Config::activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const {
+bool Config::finishes_by_span() const {
+  const bool streams = is_decoder && !bidirectional;
+  const bool over_the_batch = normalization_type == Normalization::batchnorm || normalization_type == Normalization::syncbatchnorm;
+  return use_chunking && !streams && !use_feature_dropout && !over_the_batch;
+}
+
+int64_t Config::activation_bytes(int64_t num_tokens, int64_t element_bytes, bool checkpointed) const {
   const int64_t D = hidden_size, U = intermediate_size, Z = shared_representation_size, F = use_normalized_ffn ? nffn_hidden_size : 0;
   const int64_t layer = (14 * D + 7 * U + 5 * Z + 3 * F) * element_bytes + 2 * D * 4;  // the norms keep their input in fp32
-  return checkpointed ? num_hidden_layers * D * element_bytes + layer : num_hidden_layers * layer;
+  if (!checkpointed) return num_tokens * num_hidden_layers * layer;
+  const int64_t at_once = finishes_by_span() ? std::min(num_tokens, kCheckpointSpanTokens) : num_tokens;
+  const int64_t filtered = at_once < num_tokens ? 8 * D * element_bytes : 0;  // what finishing a span leaves whole: the averages and their gradients
+  return num_tokens * (num_hidden_layers * D * element_bytes + filtered) + at_once * layer;
 }
 
 }  // namespace everlong::models::mega

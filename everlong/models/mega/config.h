@@ -18,18 +18,19 @@ enum class RelativeBias { rotary, simple };
 enum class FinalNorm { none, plain, affine };
 
 /// MEGA's configuration under the keys of Hugging Face's MegaConfig, with its defaults.
-/// Source   transformers 4.40.2, configuration_mega.py. Differs: final_norm, embedding_scale and rmsnorm_weight_only are ours (see docs/models/mega.md).
+/// Source   transformers 4.40.2, configuration_mega.py. Differs: final_norm, embedding_scale and rmsnorm_weight_only are ours (see
+/// docs/models/mega.md).
 class Config final : public ArchitectureConfig {
  public:
   int64_t vocab_size = 30522;
-  int64_t hidden_size = 128;                ///< D
+  int64_t hidden_size = 128;  ///< D
   int64_t num_hidden_layers = 4;
-  int64_t intermediate_size = 256;          ///< U, width of the value path
-  int64_t ema_projection_size = 16;         ///< N
+  int64_t intermediate_size = 256;   ///< U, width of the value path
+  int64_t ema_projection_size = 16;  ///< N
   bool bidirectional = true;
   int64_t shared_representation_size = 64;  ///< Z
   bool use_chunking = false;
-  int64_t chunk_size = -1;                  ///< C
+  int64_t chunk_size = -1;  ///< C
   std::optional<int64_t> truncation;
   bool normalize_before_mega = true;
   Normalization normalization_type = Normalization::scalenorm;
@@ -41,7 +42,7 @@ class Config final : public ArchitectureConfig {
   double attention_probs_dropout_prob = 0.1;
   bool use_feature_dropout = false;
   bool use_normalized_ffn = true;
-  int64_t nffn_hidden_size = 256;           ///< F
+  int64_t nffn_hidden_size = 256;  ///< F
   bool normalize_before_ffn = true;
   double nffn_activation_dropout_prob = 0.1;
   int64_t max_positions = 2048;
@@ -59,9 +60,9 @@ class Config final : public ArchitectureConfig {
   bool is_decoder = false;
   bool add_cross_attention = false;
   bool tie_word_embeddings = true;
-  FinalNorm final_norm = FinalNorm::none;   ///< of the original release; Hugging Face's classes have none
-  double embedding_scale = 1;               ///< of token embeddings, as above
-  bool rmsnorm_weight_only = false;         ///< rmsnorm as Hugging Face has it: the weight without the normalisation
+  FinalNorm final_norm = FinalNorm::none;  ///< of the original release; Hugging Face's classes have none
+  double embedding_scale = 1;              ///< of token embeddings, as above
+  bool rmsnorm_weight_only = false;        ///< rmsnorm as Hugging Face has it: the weight without the normalisation
 
   [[nodiscard]] std::string_view model_type() const override { return "mega"; }
   [[nodiscard]] Fields fields() override;
@@ -85,13 +86,16 @@ class Config final : public ArchitectureConfig {
   [[nodiscard]] std::vector<std::string> unknown_to_public_code() const override;
   [[nodiscard]] int64_t parameter_count() const override;
   [[nodiscard]] int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const override;
-  [[nodiscard]] int64_t activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const override;
+  [[nodiscard]] int64_t activation_bytes(int64_t num_tokens, int64_t element_bytes, bool checkpointed) const override;
   [[nodiscard]] SpecialTokens special_tokens() const override { return {.bos = bos_token_id, .eos = eos_token_id, .pad = pad_token_id}; }
   [[nodiscard]] int64_t vocabulary() const override { return vocab_size; }
   void set_vocabulary(int64_t size) override { vocab_size = size; }
 
   /// Positions a relative bias covers: `chunk_size` where it is set, chunking or not, as upstream.
   [[nodiscard]] int64_t bias_positions() const { return chunk_size >= 0 ? chunk_size : max_positions; }
+  /// Whether a layer, after its moving averages, draws nothing and computes nothing over all tokens together, and leaves no state: it can be
+  /// recomputed in parts.
+  [[nodiscard]] bool finishes_by_span() const;
   /// C with chunking, 0 = one chunk of any length.
   [[nodiscard]] int64_t attention_chunk() const { return use_chunking ? chunk_size : 0; }
 };

@@ -104,12 +104,6 @@ void MegaModel::read_memory(const ModelInput& input, LayerCall& call, std::vecto
   updates.push_back({memory_valid_slot_, flags});
 }
 
-/// Whether a block's second half draws nothing and computes nothing over all tokens together, and leaves no state.
-bool MegaModel::finishes_by_span() const {
-  return activation_checkpointing() && at::GradMode::is_enabled() && capabilities().streaming != Streaming::exact && !config_.use_feature_dropout &&
-         norm_type(config_) != nn::NormType::batchnorm;
-}
-
 at::Tensor MegaModel::run_block(const std::shared_ptr<Block>& block, const std::shared_ptr<const SpannedCall>& call, const at::Tensor& x,
                                 std::vector<nn::SlotUpdate>& updates) const {
   if (call->spans.empty()) return run_layer<Block, LayerCall>(block, call->whole, x, updates);
@@ -140,7 +134,8 @@ ModelOutput MegaModel::forward(const ModelInput& input, nn::State state) {
   at::Tensor x = embed(input);
   trace_hidden(input, 0, x);
   const auto spanned = std::make_shared<SpannedCall>(SpannedCall{.whole = call});
-  if (finishes_by_span() && call->trace == nullptr) plan_parts(*spanned, checkpoint_span_tokens());
+  if (config_.finishes_by_span() && activation_checkpointing() && at::GradMode::is_enabled() && call->trace == nullptr)
+    plan_parts(*spanned, checkpoint_span_tokens());
   for (size_t i = 0; i < blocks_.size(); ++i) {
     x = run_block(blocks_[i], spanned, x, updates);
     trace_hidden(input, i + 1, x);

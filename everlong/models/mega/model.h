@@ -63,7 +63,6 @@ class MegaModel final : public Model {
   at::Tensor embed(const ModelInput& input) const;
   at::Tensor run_block(const std::shared_ptr<Block>& block, const std::shared_ptr<const SpannedCall>& call, const at::Tensor& x,
                        std::vector<nn::SlotUpdate>& updates) const;
-  [[nodiscard]] bool finishes_by_span() const;
   void read_memory(const ModelInput& input, LayerCall& call, std::vector<nn::SlotUpdate>& updates) const;
 
   Config config_;

@@ -162,10 +162,10 @@ int64_t Config::state_bytes_per_row(int64_t /*position*/, int64_t element_bytes)
   return num_layers * layer + norm + cache_len() + 8 * recent_len() + 8;
 }
 
-int64_t Config::activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const {
+int64_t Config::activation_bytes(int64_t num_tokens, int64_t element_bytes, bool checkpointed) const {
   const int64_t D = model_dim, E = value_dim, Z = z_dim, F = ffn_hidden_dim;
   const int64_t layer = (10 * D + 7 * E + 2 * Z + (swiglu ? 4 : 3) * F) * element_bytes + (2 * D + 4 * Z) * 4;
-  return checkpointed ? num_layers * D * element_bytes + layer : num_layers * layer;
+  return num_tokens * (checkpointed ? num_layers * D * element_bytes + layer : num_layers * layer);
 }
 
 }  // namespace everlong::models::megalodon

@@ -76,10 +76,10 @@ int64_t Config::state_bytes_per_row(int64_t position, int64_t element_bytes) con
   return num_hidden_layers * position * 2 * key_value_heads() * head_width() * element_bytes + position + 8;
 }
 
-int64_t Config::activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const {
+int64_t Config::activation_bytes(int64_t num_tokens, int64_t element_bytes, bool checkpointed) const {
   const int64_t D = hidden_size, Q = num_attention_heads * head_width(), KV = key_value_heads() * head_width(), F = intermediate_size;
   const int64_t layer = (6 * D + 5 * Q + 4 * KV + 4 * F) * element_bytes + 2 * D * 4;
-  return checkpointed ? num_hidden_layers * D * element_bytes + layer : num_hidden_layers * layer;
+  return num_tokens * (checkpointed ? num_hidden_layers * D * element_bytes + layer : num_hidden_layers * layer);
 }
 
 std::unique_ptr<ArchitectureConfig> make_config() { return std::make_unique<Config>(); }

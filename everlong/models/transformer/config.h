@@ -12,13 +12,13 @@ namespace everlong::models::transformer {
 class Config final : public ArchitectureConfig {
  public:
   int64_t vocab_size = 32000;
-  int64_t hidden_size = 4096;                ///< D
-  int64_t intermediate_size = 11008;         ///< F
+  int64_t hidden_size = 4096;         ///< D
+  int64_t intermediate_size = 11008;  ///< F
   int64_t num_hidden_layers = 32;
-  int64_t num_attention_heads = 32;          ///< H
+  int64_t num_attention_heads = 32;  ///< H
   std::optional<int64_t> num_key_value_heads;
-  std::optional<int64_t> head_dim;           ///< K
-  int64_t max_position_embeddings = 2048;    ///< informative: rotary positions have no limit here
+  std::optional<int64_t> head_dim;         ///< K
+  int64_t max_position_embeddings = 2048;  ///< informative: rotary positions have no limit here
   double initializer_range = 0.02;
   double rms_norm_eps = 1e-6;
   bool tie_word_embeddings = false;
@@ -44,7 +44,7 @@ class Config final : public ArchitectureConfig {
   [[nodiscard]] std::string_view head_class(Task task) const override { return task == Task::causal_lm ? "LlamaForCausalLM" : ""; }
   [[nodiscard]] int64_t parameter_count() const override;
   [[nodiscard]] int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const override;
-  [[nodiscard]] int64_t activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const override;
+  [[nodiscard]] int64_t activation_bytes(int64_t num_tokens, int64_t element_bytes, bool checkpointed) const override;
   [[nodiscard]] SpecialTokens special_tokens() const override { return {.bos = bos_token_id, .eos = eos_token_id, .pad = pad_token_id}; }
   [[nodiscard]] int64_t vocabulary() const override { return vocab_size; }
   void set_vocabulary(int64_t size) override { vocab_size = size; }

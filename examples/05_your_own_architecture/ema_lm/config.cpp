@@ -44,9 +44,9 @@ int64_t Config::state_bytes_per_row(int64_t /*position*/, int64_t element_bytes)
   return num_hidden_layers * hidden_size * ema_ndim * (element_bytes == 8 ? 8 : 4) + 8;  // 8: the row's position
 }
 
-int64_t Config::activation_bytes_per_token(int64_t element_bytes, bool checkpointed) const {
+int64_t Config::activation_bytes(int64_t num_tokens, int64_t element_bytes, bool checkpointed) const {
   const int64_t D = hidden_size, layer = 7 * D * element_bytes + D * 4;
-  return checkpointed ? num_hidden_layers * D * element_bytes + layer : num_hidden_layers * layer;
+  return num_tokens * (checkpointed ? num_hidden_layers * D * element_bytes + layer : num_hidden_layers * layer);
 }
 
 }  // namespace everlong::models::ema_lm
