@@ -52,10 +52,17 @@ void RunDirectory::set_latest(int64_t step) const { io::atomic_write_text(path_ 
 void RunDirectory::set_best(int64_t step) const { io::atomic_write_text(path_ / "best", fmt::format("{}{}\n", kPrefix, step)); }
 
 void RunDirectory::prune(int64_t keep_last) const {
+  remove_unfinished();
   const auto steps = checkpoint_steps();
   const auto spared = best();
-  for (size_t i = 0; i + static_cast<size_t>(keep_last) < steps.size(); ++i)
-    if (steps[i] != spared) fs::remove_all(checkpoint(steps[i]));
+  for (size_t i = 0; i + static_cast<size_t>(keep_last) < steps.size(); ++i) {
+    // A process that is killed while it removes leaves no half of a checkpoint under a checkpoint's name.
+    if (steps[i] != spared) fs::rename(checkpoint(steps[i]), checkpoints() / fmt::format("{}{}.tmp-old", kPrefix, steps[i]));
+  }
+  remove_unfinished();
+}
+
+void RunDirectory::remove_unfinished() const {
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(checkpoints(), missing))
     if (entry.path().filename().string().find(".tmp-") != std::string::npos) fs::remove_all(entry.path());
@@ -66,7 +73,8 @@ fs::path resolve_model_path(const fs::path& path) {
   const RunDirectory run(path);
   const auto steps = run.checkpoint_steps();
   if (steps.empty())
-    throw IoError("find a model", path.string(), ENOENT, "expected a model directory (config.json, model.safetensors) or a run directory (checkpoints/)");
+    throw IoError("find a model", path.string(), ENOENT,
+                  "expected a model directory (config.json, model.safetensors) or a run directory (checkpoints/)");
   return run.checkpoint(run.best().value_or(steps.back()));
 }
 

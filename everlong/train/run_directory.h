@@ -33,6 +33,8 @@ class RunDirectory {
   void prune(int64_t keep_last) const;
 
  private:
+  void remove_unfinished() const;
+
   std::filesystem::path path_;
 };
 

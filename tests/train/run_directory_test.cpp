@@ -55,6 +55,18 @@ TEST(RunDirectory, PruningRemovesWhatAKilledProcessLeftHalfWritten) {
   EXPECT_EQ(run.checkpoint_steps(), (Steps{1}));
 }
 
+TEST(RunDirectory, ARemovalThatWasCutShortIsFinished) {
+  const TemporaryFolder folder;
+  const RunDirectory run(folder.path());
+  make_checkpoints(run, {1, 2});
+  const fs::path left = run.checkpoints() / "step-1.tmp-old";
+  fs::create_directories(left);
+  write_text(left / "config.json", "{}");
+  run.prune(1);
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_EQ(run.checkpoint_steps(), (Steps{2}));
+}
+
 TEST(RunDirectory, ABestThatIsGoneIsNoBest) {
   const TemporaryFolder folder;
   const RunDirectory run(folder.path());

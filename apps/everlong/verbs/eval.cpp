@@ -32,7 +32,7 @@ Syntax declare_eval(Syntax& program, EvalOptions& options) {
   verb.json(options.json).compute(options.compute);
   verb.example("everlong eval runs/first book.txt");
   verb.example("everlong eval runs/first book.txt --context reset --segment 512 --json");
-  verb.example("everlong eval runs/first book.txt --history other.txt --context-lengths 0,1k,16k,128k --plot context.svg");
+  verb.example("everlong eval runs/first book.txt --context-lengths 0,1k,16k");
   verb.example("everlong eval runs/reviews dev.tsv --task sequence-classification");
   return verb;
 }
