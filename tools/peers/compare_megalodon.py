@@ -2,7 +2,7 @@
 """Megalodon here against megalodon-jax and megalodon-hf, and against a transformer of its size, in one run, as tables in Markdown.
 
     EVERLONG_PROGRAM=build/release/bin/everlong jax/bin/python tools/peers/compare_megalodon.py --hf-python hf/bin/python --hf-path megalodon-hf
-        [--rows train-2k,train-8k,prefill-2k,prefill-8k,decode,transformer-4k,transformer-32k] [--repeat N]
+        [--rows train-2k,train-8k,prefill-2k,prefill-8k,decode,transformer-4k,transformer-32k] [--repeat N] [--peers jax,hf]
 
 Run it with the Python of megalodon-jax's environment (README.md). First everlong computes the logits of weights of megalodon-jax, and the largest
 difference must stay within 1e-4 of the largest logit. megalodon-hf is a peer for speed only: its timestep norm leaves out the variance within a token.
@@ -40,12 +40,11 @@ def check_outputs():
 
 
 def time_peers(options, mode, length):
-    """fp32 and bf16 of megalodon-jax, then of megalodon-hf where it is there."""
+    """fp32 and bf16 of each peer."""
     found = []
-    runs = [("jax", [sys.executable], [])]
-    if options.hf_path:
-        runs.append(("hf", [options.hf_python], ["--hf-path", options.hf_path]))
-    for name, python, more in runs:
+    commands = {"jax": ([sys.executable], []), "hf": ([options.hf_python], ["--hf-path", options.hf_path or ""])}
+    for name in options.peers.split(","):
+        python, more = commands[name]
         for dtype in ([], ["--bf16"]):
             one = peer([*python, HERE / "peer_megalodon.py", "--impl", name, "--mode", mode, "--length", length, "--repeat", options.repeat, *more, *dtype])
             if mode == "decode" and "ms" in one:
@@ -65,12 +64,13 @@ def main():
     parser.add_argument("--rows", default=",".join([*PEERS, *TRANSFORMERS]))
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--hf-python", default=sys.executable, help="Python of megalodon-hf's environment")
-    parser.add_argument("--hf-path", help="a checkout of megalodon-hf; without it only megalodon-jax is timed")
+    parser.add_argument("--hf-path", help="a checkout of megalodon-hf")
+    parser.add_argument("--peers", default="jax,hf")
     options = parser.parse_args()
     rows = options.rows.split(",")
     if any(row in PEERS for row in rows):
         check_outputs()
-        names = [f"{name} {dtype} ms" for name in (["jax", "hf"] if options.hf_path else ["jax"]) + ["everlong"] for dtype in ("fp32", "bf16")]
+        names = [f"{name} {dtype} ms" for name in [*options.peers.split(","), "everlong"] for dtype in ("fp32", "bf16")]
         print("| row | " + " | ".join(names) + " | ratio of the better | memory peer / everlong GB |\n|" + "---|" * (len(names) + 3), flush=True)
     for row in rows:
         if row in PEERS:
