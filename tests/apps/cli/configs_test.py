@@ -4,7 +4,7 @@ import json
 import pathlib
 import unittest
 
-from support import ROOT, Cli
+from support import HAS_MODULE, ROOT, Cli
 
 COUNTS = {
     "megalodon-quickstart": 1_187_328,
@@ -17,6 +17,7 @@ COUNTS = {
 }
 
 
+@unittest.skipUnless(HAS_MODULE, "built without torch")
 class Configs(Cli):
     def configs(self):
         return sorted(path for path in pathlib.Path(ROOT, "configs").glob("megalodon-*.toml") if "chat" not in path.stem)  # that one goes on from a run
