@@ -7,11 +7,11 @@ Needs torch, safetensors and transformers 4.40.2, the last release that document
 """
 
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
+
+from peer import everlong, make_environment_if_asked, status_of
 
 PACKAGES = ["torch", "transformers==4.40.2", "safetensors", "numpy"]
 BOUND = 1e-5
@@ -42,19 +42,7 @@ SAVED = [dict(safe_serialization=True), dict(safe_serialization=False), dict(saf
          dict(safe_serialization=False, max_shard_size="20KB")]
 WRITTEN = [["--to", "hf"], ["--format", "bin"], ["--max-shard-size", "20KB"], ["--format", "bin", "--max-shard-size", "20KB"]]
 
-
-def make_environment(folder):
-    python = pathlib.Path(folder) / "bin/python"
-    probe = "import torch, safetensors, transformers; assert transformers.__version__ == '4.40.2'"
-    if python.exists() and subprocess.run([python, "-c", probe], stderr=subprocess.DEVNULL).returncode == 0:
-        return 0
-    if not python.exists() and subprocess.run([sys.executable, "-m", "venv", folder]).returncode != 0:
-        return 1
-    return subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES]).returncode
-
-
-if len(sys.argv) == 3 and sys.argv[1] == "--environment":
-    sys.exit(make_environment(sys.argv[2]))
+make_environment_if_asked(PACKAGES, "import torch, safetensors, transformers; assert transformers.__version__ == '4.40.2'")
 
 import safetensors.torch  # noqa: E402
 import torch  # noqa: E402
@@ -62,14 +50,6 @@ import transformers  # noqa: E402
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
-PROGRAM = os.environ["EVERLONG_PROGRAM"]
-
-
-def everlong(*arguments, check=True):
-    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
-    if check and done.returncode != 0:
-        raise RuntimeError(f"everlong {' '.join(map(str, arguments))}: {done.stderr}{done.stdout}")
-    return done
 
 
 def scatter(model, seed):
@@ -180,8 +160,7 @@ def main() -> int:
         for index, entry in enumerate(MODELS):
             found += check_model(place, index, *entry)
         found += check_decoder(place)
-    print("\n".join(found) or f"transformers {transformers.__version__} and everlong read {len(MODELS)} models of each other")
-    return 1 if found else 0
+    return status_of(found, f"transformers {transformers.__version__} and everlong read {len(MODELS)} models of each other")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ Needs torch, safetensors and megalodon-jax 0.2.2, which follows the release in n
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
+
+from peer import everlong, make_environment_if_asked, status_of
 
 PACKAGES = ["torch", "safetensors", "numpy", "megalodon-jax==0.2.2", "jax==0.10.2", "equinox==0.13.8"]
 BOUND = 1e-5  # of the largest logit
@@ -29,19 +30,7 @@ MODELS = [
     ("window", dict(TINY, attention_window=5, num_heads=2, z_dim=16), 27),
 ]
 
-
-def make_environment(folder):
-    python = pathlib.Path(folder) / "bin/python"
-    probe = "import torch, safetensors, importlib.metadata as m; assert m.version('megalodon-jax') == '0.2.2' and m.version('jax') == '0.10.2'"
-    if python.exists() and subprocess.run([python, "-c", probe], stderr=subprocess.DEVNULL).returncode == 0:
-        return 0
-    if not python.exists() and subprocess.run([sys.executable, "-m", "venv", folder]).returncode != 0:
-        return 1
-    return subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES]).returncode
-
-
-if len(sys.argv) == 3 and sys.argv[1] == "--environment":
-    sys.exit(make_environment(sys.argv[2]))
+make_environment_if_asked(PACKAGES, "import torch, safetensors, importlib.metadata as m; assert m.version('megalodon-jax') == '0.2.2' and m.version('jax') == '0.10.2'")
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 import jax  # noqa: E402
@@ -53,15 +42,7 @@ from megalodon_jax import MegalodonConfig, MegalodonForCausalLM  # noqa: E402
 from megalodon_jax.checkpoint import apply_model_state_dict, load_checkpoint, model_state_dict, save_checkpoint  # noqa: E402
 from megalodon_jax.convert import export_upstream_state_dict, load_upstream_checkpoint  # noqa: E402
 
-PROGRAM = os.environ["EVERLONG_PROGRAM"]
 KEY = jax.random.PRNGKey(0)
-
-
-def everlong(*arguments, check=True):
-    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
-    if check and done.returncode != 0:
-        raise RuntimeError(f"everlong {' '.join(map(str, arguments))}: {done.stderr}{done.stdout}")
-    return done
 
 
 def scatter(model, seed):
@@ -174,8 +155,7 @@ def main() -> int:
         for index, entry in enumerate(MODELS):
             found += check_model(place, index, *entry)
         found += check_the_comparison(place)
-    print("\n".join(found) or f"megalodon-jax and everlong read {len(MODELS)} models of each other")
-    return 1 if found else 0
+    return status_of(found, f"megalodon-jax and everlong read {len(MODELS)} models of each other")
 
 
 if __name__ == "__main__":
