@@ -24,8 +24,8 @@ std::function<void()> kernel_forward(const Inputs& in) {
   const at::Tensor workspace = at::empty({kernels::ema_forward_workspace(shape)});
   return [=] {
     kernels::ema_forward({.shape = shape,
-                          .x = rows_of<kernels::ConstRows>(in.x),
-                          .y = rows_of<kernels::MutableRows>(y),
+                          .x = rows_of<const void*>(in.x),
+                          .y = rows_of<void*>(y),
                           .q = in.q.data_ptr<float>(),
                           .c = in.c.data_ptr<float>(),
                           .state_out = state.data_ptr<float>(),
@@ -40,9 +40,9 @@ std::function<void()> kernel_backward(const Inputs& in) {
   const at::Tensor workspace = at::empty({kernels::ema_backward_workspace(shape)});
   return [=] {
     kernels::ema_backward({.shape = shape,
-                           .x = rows_of<kernels::ConstRows>(in.x),
-                           .dy = rows_of<kernels::ConstRows>(in.dy),
-                           .dx = rows_of<kernels::MutableRows>(dx),
+                           .x = rows_of<const void*>(in.x),
+                           .dy = rows_of<const void*>(in.dy),
+                           .dx = rows_of<void*>(dx),
                            .q = in.q.data_ptr<float>(),
                            .c = in.c.data_ptr<float>(),
                            .dq = dq.data_ptr<float>(),

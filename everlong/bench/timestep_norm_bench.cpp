@@ -1,5 +1,6 @@
 #include <functional>
 
+#include "everlong/bench/kernel_rows.h"
 #include "everlong/bench/ops_bench.h"
 #include "everlong/kernels/cpu/roofs.h"
 #include "everlong/kernels/cpu/timestep_norm.h"
@@ -17,11 +18,6 @@ struct Inputs {
   at::Tensor x, dy, weight, bias;
 };
 
-template <class Rows>
-Rows rows_of(const at::Tensor& tensor) {
-  return {tensor.data_ptr(), tensor.stride(0), tensor.stride(1)};
-}
-
 /// The kernels' arguments, on memory that exists.
 struct Kernels {
   explicit Kernels(const Inputs& in) : inputs(in) {
@@ -29,7 +25,7 @@ struct Kernels {
              .seq_len = in.x.size(1),
              .model_dim = kModelDim,
              .num_groups = kNumGroups,
-             .element = in.x.scalar_type() == at::kFloat ? kernels::Element::kFloat : kernels::Element::kBFloat16,
+             .element = ops::element_of(in.x),
              .eps = 1e-5};
     y = at::empty_like(in.x);
     mean = at::empty({shape.batch_size, shape.seq_len, kNumGroups}, at::kDouble);
@@ -42,8 +38,8 @@ struct Kernels {
 
   void forward() const {
     kernels::timestep_norm_forward({.shape = shape,
-                                    .x = rows_of<kernels::ConstRows>(inputs.x),
-                                    .y = rows_of<kernels::MutableRows>(y),
+                                    .x = rows_of<const void*>(inputs.x),
+                                    .y = rows_of<void*>(y),
                                     .weight = inputs.weight.data_ptr<float>(),
                                     .bias = inputs.bias.data_ptr<float>(),
                                     .count_out = count.data_ptr<int64_t>(),
@@ -56,9 +52,9 @@ struct Kernels {
 
   void backward() const {
     kernels::timestep_norm_backward({.shape = shape,
-                                     .x = rows_of<kernels::ConstRows>(inputs.x),
-                                     .dy = rows_of<kernels::ConstRows>(inputs.dy),
-                                     .dx = rows_of<kernels::MutableRows>(y),
+                                     .x = rows_of<const void*>(inputs.x),
+                                     .dy = rows_of<const void*>(inputs.dy),
+                                     .dx = rows_of<void*>(y),
                                      .weight = inputs.weight.data_ptr<float>(),
                                      .mean = mean.data_ptr<double>(),
                                      .rstd = rstd.data_ptr<float>(),

@@ -98,6 +98,7 @@ Corpus read_chats(std::span<const std::filesystem::path> files, const text::Toke
   };
   auto all = std::make_shared<Tokens>();
   std::vector<int64_t> lens, bytes;
+  bool learns = false;
   for (const auto& path : files) {
     require(text_file_kind(path) == TextFileKind::jsonl,
             [&] { return Complaint{.where = "data", .expected = "conversations: .jsonl, also with .gz or .zst after it", .got = path.string()}; });
@@ -107,6 +108,7 @@ Corpus read_chats(std::span<const std::filesystem::path> files, const text::Toke
       const std::string where = fmt::format("{}:{}", path.string(), lines.line_number());
       try {
         const EncodedChat chat = encode_chat(chat_of_line(io::parse_json(*line, where), path.string(), lines.line_number()), format, tokenizer);
+        learns |= std::find(chat.learned.begin(), chat.learned.end(), 1) != chat.learned.end();
         all->ids.insert(all->ids.end(), chat.tokens.begin(), chat.tokens.end());
         all->learned.insert(all->learned.end(), chat.learned.begin(), chat.learned.end());
         lens.push_back(std::ssize(chat.tokens));
@@ -116,6 +118,12 @@ Corpus read_chats(std::span<const std::filesystem::path> files, const text::Toke
       }
     }
   }
+  require(learns || lens.empty(), [&] {
+    return Complaint{.where = "chat template",
+                     .expected = "answers that are written into the text",
+                     .got = fmt::format("none in {} conversations", lens.size()),
+                     .hint = "nothing would be learned: write another template and name it in data.chat_template"};
+  });
   const std::span<const std::byte> tokens = std::as_bytes(std::span(all->ids));
   const std::span<const uint8_t> learned = all->learned;
   Corpus corpus;

@@ -146,6 +146,7 @@ class ArchitectureConfig {
   [[nodiscard]] virtual int64_t activation_bytes(int64_t num_tokens, int64_t element_bytes, bool checkpointed) const = 0;
 
   [[nodiscard]] virtual SpecialTokens special_tokens() const = 0;
+  [[nodiscard]] virtual int64_t model_width() const = 0;  ///< D
   [[nodiscard]] virtual int64_t vocabulary() const = 0;
   virtual void set_vocabulary(int64_t size) = 0;
 

@@ -13,7 +13,7 @@ namespace everlong::nn {
 /// Returns  spans that cover every token once; none where the call is too short, sees the past or has no place to cut
 [[nodiscard]] std::vector<TokenSpan> plan_spans(const ChunkWindow& window, int64_t batch_size, int64_t seq_len, int64_t tokens);
 
-/// The window of a span as a call of its own. Only what attention reads: pieces, flags and the longest reach.
+/// The window of a span as a call of its own. Only what attention within chunks reads, not what caches need.
 [[nodiscard]] ChunkWindow window_of(const ChunkWindow& window, const TokenSpan& span);
 
 }  // namespace everlong::nn

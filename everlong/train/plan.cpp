@@ -9,16 +9,6 @@
 namespace everlong::train {
 namespace {
 
-int64_t width_of(models::ArchitectureConfig& config) {
-  const Fields fields = config.fields();
-  for (const char* key : {"hidden_size", "model_dim", "d_model"}) {
-    const Field* field = fields.find(key);
-    const ConfigValue value = field == nullptr ? ConfigValue() : field->get();
-    if (const auto* width = std::get_if<int64_t>(&value)) return *width;
-  }
-  return 0;
-}
-
 /// Parameters of the head of a language model, by closed form.
 int64_t lm_head_parameters(const models::ArchitectureConfig& config, int64_t width) {
   const models::LmHeadOptions head = config.lm_head();
@@ -74,7 +64,7 @@ TrainPlan plan_training(TrainConfig& config) {
   const models::Task task = config.train.task;
   const bool causal = task == models::Task::causal_lm;
   const models::ArchitectureConfig& model = *config.model;
-  const int64_t width = width_of(*config.model), vocabulary = model.vocabulary();
+  const int64_t width = model.model_width(), vocabulary = model.vocabulary();
   const models::TaskConfig task_config = causal ? models::TaskConfig() : read_task_config(config);
 
   const int64_t element_bytes = config.train.dtype == "bf16" ? 2 : config.train.dtype == "f64" ? 8 : 4;

@@ -123,6 +123,15 @@ TEST(Chats, FilesAreNamedInComplaints) {
   EXPECT_NE(said.find("no chats today"), std::string::npos) << said;
 }
 
+TEST(Chats, ATemplateThatLeavesOutEveryAnswerIsRefused) {
+  const TemporaryFolder folder;
+  write_text(folder / "c.jsonl", "{\"prompt\": \"p\", \"response\": \"r\"}\n");
+  const auto said = testing::message_of<InvalidArgument>([&] {
+    (void)read_chats(std::vector{folder / "c.jsonl"}, *text::make_bytes_tokenizer(), plain("{{ messages[0].content }}"));
+  });
+  EXPECT_NE(said.find("expected answers that are written into the text, got none in 1 conversations"), std::string::npos) << said;
+}
+
 TEST(ChatFormat, TheTemplateIsThatOfTheFileThenOfTheTokenizerThenThePlainOne) {
   const TemporaryFolder folder;
   const auto tokenizer = text::load_tokenizer(testing::source_path("assets/megalodon"));

@@ -19,7 +19,7 @@ namespace {
 struct Variant {
   std::string name;
   std::string architecture;
-  std::vector<std::pair<std::string, ConfigValue>> overrides = {};
+  Overrides overrides = {};
 };
 
 std::vector<Variant> variants() {
@@ -43,7 +43,7 @@ std::vector<Variant> variants() {
                  "mega",
                  {{"use_normalized_ffn", false}, {"norm_affine", false}, {"add_lm_hidden_dense_layer", false}, {"tie_word_embeddings", false}}});
   all.push_back({"mega_truncated", "mega", {{"truncation", int64_t{3}}}});
-  const std::vector<std::pair<std::string, std::vector<std::pair<std::string, ConfigValue>>>> megalodons = {
+  const std::vector<std::pair<std::string, Overrides>> megalodons = {
       {"tied_scaled_one_head", {{"share_emb", true}, {"scale_emb", true}, {"num_heads", int64_t{1}}}},
       {"plain_odd_groups",
        {{"swiglu", false}, {"rescale_nffn", false}, {"norm_affine", false}, {"norm_num_groups", int64_t{5}}, {"cema_ndim", int64_t{3}}}},
@@ -56,11 +56,7 @@ std::vector<Variant> variants() {
   return all;
 }
 
-std::unique_ptr<models::ArchitectureConfig> make_config(const Variant& variant) {
-  auto config = models::find_architecture(variant.architecture).tiny_config();
-  for (const auto& item : variant.overrides) config->fields().set(item.first, item.second);
-  return config;
-}
+std::unique_ptr<models::ArchitectureConfig> make_config(const Variant& variant) { return tiny_config(variant.architecture, variant.overrides); }
 
 constexpr double kExact = 1e-11;  // fp64 through sums of a few hundred terms of order one
 

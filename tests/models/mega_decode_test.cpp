@@ -12,8 +12,6 @@
 namespace everlong::testing {
 namespace {
 
-using Overrides = std::vector<std::pair<std::string, ConfigValue>>;
-
 struct Variant {
   std::string name;
   Overrides overrides;
@@ -35,11 +33,7 @@ std::vector<Variant> variants() {
           {"gelu", {{"activation", std::string("gelu")}}, false}};
 }
 
-std::unique_ptr<models::ArchitectureConfig> make_config(const Variant& variant) {
-  auto config = models::find_architecture("mega").tiny_config();
-  for (const auto& item : variant.overrides) config->fields().set(item.first, item.second);
-  return config;
-}
+std::unique_ptr<models::ArchitectureConfig> make_config(const Variant& variant) { return tiny_config("mega", variant.overrides); }
 
 double relative(const at::Tensor& actual, const at::Tensor& expected) {
   if (expected.numel() == 0) return 0;

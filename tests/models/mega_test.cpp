@@ -11,13 +11,9 @@ namespace {
 
 using models::mega::Config;
 
-std::unique_ptr<models::ArchitectureConfig> tiny(const std::vector<std::pair<std::string, ConfigValue>>& overrides = {}) {
-  auto config = models::find_architecture("mega").tiny_config();
-  for (const auto& item : overrides) config->fields().set(item.first, item.second);
-  return config;
-}
+std::unique_ptr<models::ArchitectureConfig> tiny(const Overrides& overrides = {}) { return tiny_config("mega", overrides); }
 
-std::string refusal(const std::vector<std::pair<std::string, ConfigValue>>& overrides) {
+std::string refusal(const Overrides& overrides) {
   try {
     tiny(overrides)->validate();
   } catch (const Error& error) {

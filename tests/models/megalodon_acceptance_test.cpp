@@ -16,13 +16,8 @@ namespace everlong::testing {
 namespace {
 
 using models::megalodon::Config;
-using Overrides = std::vector<std::pair<std::string, ConfigValue>>;
 
-std::unique_ptr<models::ArchitectureConfig> tiny(const Overrides& overrides = {}) {
-  auto config = models::find_architecture("megalodon").tiny_config();
-  for (const auto& item : overrides) config->fields().set(item.first, item.second);
-  return config;
-}
+std::unique_ptr<models::ArchitectureConfig> tiny(const Overrides& overrides = {}) { return tiny_config("megalodon", overrides); }
 
 double largest_difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 

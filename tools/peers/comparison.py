@@ -12,7 +12,7 @@ def peer(command):
         return {"error": done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"status {done.returncode}"}
     found = json.loads(done.stdout.splitlines()[-1])
     return {"ms": found.get("ms_median", found.get("ms")), "best": found.get("ms_min", found.get("ms_best")),
-            "memory": found.get("peak_rss_mb", found.get("peak_rss_mib")) * 2**20, **{k: found[k] for k in ("ms_per_token", "loss") if k in found}}
+            "memory": found.get("peak_rss_mb", found.get("peak_rss_mib")) * 2**20}
 
 
 def everlong(target, row, options, dtype, repeat):

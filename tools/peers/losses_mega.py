@@ -6,11 +6,11 @@ AdamW, no dropout. Both final models are also scored by transformers' code in fp
 
 Run it with the Python of the peer's environment (README.md). everlong trains through its command; here the order of its windows is computed again
 from the seed (Philox and a Feistel permutation, as in everlong/data/batches.cpp), so that both read the same tokens."""
-import argparse, json, os, pathlib, subprocess, sys, tempfile
+import argparse, json, pathlib, subprocess, tempfile
 
-HERE = pathlib.Path(__file__).resolve().parent
+from comparison import EVERLONG, HERE
+
 ROOT = HERE.parents[1]
-EVERLONG = os.environ.get("EVERLONG_PROGRAM", str(ROOT / "build/release/bin/everlong"))
 TRAIN, HELD_OUT = ROOT / "assets/austen/emma.txt", ROOT / "assets/austen/persuasion.txt"
 ROWS, LENGTH, CHUNK, VOCABULARY, LR = 8, 512, 256, 2048, 1e-3
 M32, M64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
@@ -119,7 +119,6 @@ def main():
     parser.add_argument("--dtypes", default="f32,bf16")
     parser.add_argument("--config", choices=("quickstart", "tiny7m"), default="quickstart")
     options = parser.parse_args()
-    sys.path.insert(0, str(HERE))
     import torch, peer_mega
     hf, hfc = peer_mega.hf, peer_mega.hfc
     torch.set_num_threads(2)

@@ -141,9 +141,8 @@ int64_t Config::state_bytes_per_row(int64_t position, int64_t element_bytes) con
 }
 
 bool Config::finishes_by_span() const {
-  const bool streams = is_decoder && !bidirectional;
   const bool over_the_batch = normalization_type == Normalization::batchnorm || normalization_type == Normalization::syncbatchnorm;
-  return use_chunking && !streams && !use_feature_dropout && !over_the_batch;
+  return use_chunking && !streams() && !use_feature_dropout && !over_the_batch;
 }
 
 int64_t Config::activation_bytes(int64_t num_tokens, int64_t element_bytes, bool checkpointed) const {

@@ -10,7 +10,7 @@
 namespace everlong::models::mega {
 
 GatedAttention::GatedAttention(const Config& config, nn::StateLayout& layout, int64_t layer)
-    : config_(config), layer_(layer), streams_(config.is_decoder && !config.bidirectional) {
+    : config_(config), layer_(layer), streams_(config.streams()) {
   const int64_t D = config.hidden_size, U = config.intermediate_size, Z = config.shared_representation_size;
   norm_ = register_module("norm", std::make_shared<nn::Norm>(norm_type(config), D, config.norm_affine));
   ema_ = register_module("ema", std::make_shared<EmaGate>(config));

@@ -68,8 +68,8 @@ MegaModel::MegaModel(const Config& config) : config_(config) {
 }
 
 Capabilities MegaModel::capabilities() const {
-  return {.causal = config_.is_decoder && !config_.bidirectional,
-          .streaming = config_.is_decoder && !config_.bidirectional ? Streaming::exact : Streaming::none,
+  return {.causal = config_.streams(),
+          .streaming = config_.streams() ? Streaming::exact : Streaming::none,
           .bounded_state = config_.use_chunking,
           .cross_attention = config_.add_cross_attention};
 }

@@ -46,6 +46,7 @@ class Config final : public ArchitectureConfig {
   [[nodiscard]] int64_t state_bytes_per_row(int64_t position, int64_t element_bytes) const override;
   [[nodiscard]] int64_t activation_bytes(int64_t num_tokens, int64_t element_bytes, bool checkpointed) const override;
   [[nodiscard]] SpecialTokens special_tokens() const override { return {.bos = bos_token_id, .eos = eos_token_id, .pad = pad_token_id}; }
+  [[nodiscard]] int64_t model_width() const override { return hidden_size; }
   [[nodiscard]] int64_t vocabulary() const override { return vocab_size; }
   void set_vocabulary(int64_t size) override { vocab_size = size; }
 

@@ -7,6 +7,12 @@
 
 namespace everlong::testing {
 
+std::unique_ptr<models::ArchitectureConfig> tiny_config(std::string_view architecture, const Overrides& overrides) {
+  auto config = models::find_architecture(architecture).tiny_config();
+  for (const auto& [key, value] : overrides) config->fields().set(key, value);
+  return config;
+}
+
 std::shared_ptr<models::CausalLm> tiny_model(const models::ArchitectureConfig& config, at::ScalarType dtype, uint64_t seed) {
   at::manual_seed(seed);
   auto model = std::make_shared<models::CausalLm>(config);

@@ -10,6 +10,10 @@
 
 namespace everlong::testing {
 
+/// The registry entry's tiny configuration with some fields changed.
+using Overrides = std::vector<std::pair<std::string, ConfigValue>>;
+std::unique_ptr<models::ArchitectureConfig> tiny_config(std::string_view architecture, const Overrides& overrides = {});
+
 /// The registry entry's tiny model with random weights, in fp64 unless told otherwise, in evaluation mode.
 /// Weights are moved away from their initial values, so that no bias, scale or projection is trivially zero or one.
 std::shared_ptr<models::CausalLm> tiny_model(const models::ArchitectureConfig& config, at::ScalarType dtype = at::kDouble, uint64_t seed = 1);
