@@ -20,6 +20,7 @@ class ForInference {
   ForInference(models::TaskHead& model, at::ScalarType dtype) {
     for (const at::Tensor& parameter : model.parameters()) before_.emplace_back(parameter, parameter.detach());
     nn::store_matrices_as(model, dtype);
+    nn::pack_matrices(model);
   }
   ~ForInference() {
     for (auto& [parameter, value] : before_) parameter.set_data(value);
@@ -132,20 +133,20 @@ std::vector<Measurement> bench_model(const std::string& target, models::TaskHead
   require(std::min({options.batch_size, options.seq_len, options.decode_tokens}) >= 1,
           [] { return Complaint{.where = "bench", .expected = "every size at least 1"}; });
   const bool causal = model.task() == models::Task::causal_lm;
-  if (!causal && model.task() != models::Task::masked_lm && !options.forward_only)
+  if (!causal && model.task() != models::Task::masked_lm && options.only != ModelPhase::encode)
     throw Unsupported({.where = "bench",
                        .expected = "a language model",
                        .got = std::string(models::task_name(model.task())),
-                       .hint = "--forward-only times what it has below its head"});
+                       .hint = "--only encode times what it has below its head"});
   if (options.dtype == at::kDouble) model.to(at::kDouble);
   if (!options.device.is_cpu()) model.to(options.device);
   model.model().set_compute_dtype(options.dtype);
   model.model().set_activation_checkpointing(options.activation_checkpointing);
   ModelBench bench(target, model, options);
   std::vector<Measurement> all;
-  {
+  if (options.only != ModelPhase::train) {
     const ForInference stored(model, options.dtype);
-    if (options.forward_only) {
+    if (options.only == ModelPhase::encode) {
       all.push_back(bench.encode());
     } else if (causal) {
       all.push_back(bench.prefill());
@@ -154,7 +155,7 @@ std::vector<Measurement> bench_model(const std::string& target, models::TaskHead
       all.push_back(bench.forward());
     }
   }
-  if (!options.forward_only) all.push_back(bench.train_step());
+  if (options.only == ModelPhase::all || options.only == ModelPhase::train) all.push_back(bench.train_step());
   return all;
 }
 

@@ -14,6 +14,9 @@
 
 namespace everlong::bench {
 
+/// What is timed. "encode" is without the memory that scores and gradients take.
+enum class ModelPhase : uint8_t { all, encode, infer, train };
+
 struct ModelBenchOptions {
   int64_t batch_size = 1;
   int64_t seq_len = 2048;
@@ -22,7 +25,7 @@ struct ModelBenchOptions {
   at::ScalarType dtype = at::kFloat;  ///< of the computation
   at::Device device = at::kCPU;
   bool activation_checkpointing = false;
-  bool forward_only = false;  ///< "encode" alone, without the memory that scores and gradients take
+  ModelPhase only = ModelPhase::all;
   double labelled = 0.15;     ///< share of places that a masked language model is asked about
 };
 
@@ -33,11 +36,11 @@ struct ModelBenchOptions {
                                                                 const std::string& also);
 
 /// Times on random tokens. A causal language model: "prefill" (a whole sequence, with its state), "decode" (token by token after it) and "train
-/// step" (forward, backward, clipping, AdamW); a masked one: "forward" (scores of every place) and "train step"; either with `forward_only`, and any
-/// other: "encode" (hidden states of whole sequences, nothing carried, no gradient). Rates "tokens_per_s", "ms_per_token" at the median, and
+/// step" (forward, backward, clipping, AdamW); a masked one: "forward" (scores of every place) and "train step". `only` keeps one phase: encode, which is for any other model too
+/// and in no other ("encode": hidden states of whole sequences, nothing carried, no gradient), infer or train. Rates "tokens_per_s", "ms_per_token" at the median, and
 /// "peak_memory_bytes" of the process (CPU memory).
-/// State    the model's parameters are trained on noise, except with `forward_only`: not for use afterwards
-/// Errors   InvalidArgument if a size is below 1; Unsupported for another task without `forward_only`; as the model's forward
+/// State    the model's parameters are trained on noise, except with `only` encode or infer: not for use afterwards
+/// Errors   InvalidArgument if a size is below 1; Unsupported for another task unless `only` is encode; as the model's forward
 [[nodiscard]] std::vector<Measurement> bench_model(const std::string& target, models::TaskHead& model, const ModelBenchOptions& options);
 
 }  // namespace everlong::bench

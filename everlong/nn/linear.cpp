@@ -27,7 +27,7 @@ Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {
   if (with_bias) bias = register_parameter("bias", at::zeros({out_features}, at::kFloat));
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const { return ops::linear(x, weight, bias); }
+at::Tensor Linear::forward(const at::Tensor& x) const { return ops::linear(x, matrix(), bias); }
 
 Embedding::Embedding(int64_t num_rows, int64_t model_dim, int64_t padding_index) : padding_index_(padding_index) {
   weight = register_parameter("weight", at::empty({num_rows, model_dim}, at::kFloat));
@@ -53,6 +53,13 @@ void store_matrices_as(torch::nn::Module& module, at::ScalarType dtype) {
     at::Tensor* weight = parameters.find("weight");
     if (weight != nullptr && weight->dim() == 2) weight->set_data(weight->to(dtype));
   }
+}
+
+int64_t pack_matrices(torch::nn::Module& module) {
+  int64_t bytes = 0;
+  for (const auto& part : module.modules())
+    if (auto* packs = dynamic_cast<PacksMatrix*>(part.get())) bytes += packs->pack();
+  return bytes;
 }
 
 void init_normal_(at::Tensor& parameter, double std, double mean, double truncation) {

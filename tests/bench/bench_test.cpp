@@ -150,14 +150,14 @@ TEST(ModelBench, ATinyModelIsReadWrittenAndTrained) {
   }
 }
 
-TEST(ModelBench, ForwardOnlyEncodesAndLeavesTheModelAsItWas) {
+TEST(ModelBench, EncodingAloneLeavesTheModelAsItWas) {
   for (const models::Task task : {models::Task::causal_lm, models::Task::masked_lm, models::Task::token_classification}) {
     auto config = models::find_architecture("mega").tiny_config();
     config->fields().set_all(task == models::Task::causal_lm ? "is_decoder=true" : "is_decoder=false bidirectional=true");
     const auto model = models::make_head(*config, task);
     std::vector<at::Tensor> before;
     for (const at::Tensor& parameter : model->parameters()) before.push_back(parameter.detach().clone());
-    const auto rows = bench_model("tiny", *model, {.batch_size = 2, .seq_len = 12, .repeat = 2, .dtype = at::kBFloat16, .forward_only = true});
+    const auto rows = bench_model("tiny", *model, {.batch_size = 2, .seq_len = 12, .repeat = 2, .dtype = at::kBFloat16, .only = ModelPhase::encode});
     expect_sane(rows, "tiny");
     ASSERT_EQ(whats(rows), (Rows{{"encode", "bf16"}}));
     EXPECT_NEAR(rate(rows[0], "tokens_per_s") * rows[0].median_ms * 1e-3 / 24, 1, 1e-9);
@@ -166,7 +166,7 @@ TEST(ModelBench, ForwardOnlyEncodesAndLeavesTheModelAsItWas) {
   }
 }
 
-TEST(ModelBench, AHeadThatIsNoLanguageModelIsRefusedWithoutForwardOnly) {
+TEST(ModelBench, AHeadThatIsNoLanguageModelIsOnlyEncoded) {
   auto config = models::find_architecture("mega").tiny_config();
   config->fields().set_all("is_decoder=false bidirectional=true");
   const auto model = models::make_head(*config, models::Task::token_classification);

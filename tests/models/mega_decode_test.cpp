@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "everlong/kernels/cpu/packed_matrix.h"
 #include "everlong/models/mega/config.h"
 #include "everlong/nn/linear.h"
 #include "everlong/tensor/torch.h"
@@ -121,6 +122,25 @@ TEST_P(MegaDecode, PaddedAndScatteredRowsTakeTheOtherWay) {
     const Run run = read(*model, tokens.narrow(0, row, 1).narrow(1, 10, 2), std::move(alone.state), false);
     EXPECT_LT(relative(together.logits.narrow(0, row, 1), run.logits), 1e-5);
   }
+}
+
+TEST(MegaDecodePacked, PackedMatricesGiveTheSameLogitsAndStateToTheBit) {
+  if (kernels::packed_block() == 0) GTEST_SKIP() << "this processor unpacks nothing";
+  const at::NoGradGuard no_grad;
+  const Overrides wide{{"hidden_size", int64_t{256}}, {"intermediate_size", int64_t{384}}, {"nffn_hidden_size", int64_t{128}}};
+  const auto model = tiny_model(*tiny_config("mega", wide), at::kBFloat16);
+  nn::store_matrices_as(*model, at::kBFloat16);
+  const at::Tensor tokens = random_tokens(*model, 2, 30);
+  const auto read = [&] { return read_in_pieces(*model, tokens, std::vector<int64_t>(30, 1)); };
+  const auto plain = read();
+  int64_t matrices = 0;
+  for (const at::Tensor& parameter : model->parameters()) matrices += parameter.dim() == 2 && parameter.scalar_type() == at::kBFloat16 ? parameter.numel() : 0;
+  const int64_t bytes = nn::pack_matrices(*model);
+  EXPECT_GE(bytes, matrices * 3 / 2);  // every matrix, the output's included
+  EXPECT_LT(bytes, matrices * 2);
+  const auto packed = read();
+  EXPECT_TRUE(at::equal(packed.logits, plain.logits));
+  EXPECT_EQ(state_difference(packed.state, plain.state), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, MegaDecode, ::testing::ValuesIn(variants()), [](const auto& instance) { return instance.param.name; });

@@ -35,7 +35,7 @@ struct Case {
 Case make_case(const Sizes& s, at::ScalarType dtype, AttentionFunction function, int64_t spare = 0) {
   at::manual_seed(3);
   const auto matrix = [&](int64_t out, int64_t in) {
-    return GatedAttentionParameters::Matrix{(at::randn({out, in}) / std::sqrt(static_cast<double>(in))).to(dtype), at::randn({out}) * 0.1};
+    return GatedAttentionParameters::Product{(at::randn({out, in}) / std::sqrt(static_cast<double>(in))).to(dtype), at::randn({out}) * 0.1};
   };
   const int64_t span = s.A + 2, room = s.A + spare;
   return {.x = at::randn({s.B, 1, s.D}).to(dtype),
@@ -60,8 +60,8 @@ at::Tensor by_ops(const Case& c, GatedAttentionMemory& memory) {
   const auto wide = [](const at::Tensor& tensor) { return tensor.to(at::kDouble); };
   const auto& p = c.parameters;
   const int64_t D = c.x.size(2), U = c.memory.values.size(2), Z = c.memory.keys.size(2), A = c.memory.keys.size(1);
-  const auto times = [&](const at::Tensor& x, const GatedAttentionParameters::Matrix& matrix) {
-    return linear(x, wide(matrix.weight), wide(matrix.bias));
+  const auto times = [&](const at::Tensor& x, const GatedAttentionParameters::Product& product) {
+    return at::linear(x, wide(product.matrix.weight), wide(product.bias));
   };
   const at::Tensor x = wide(c.x), normed = wide(c.normed);
   const auto past = [&](const at::Tensor& cache) { return wide(cache).narrow(1, 0, A - 1); };
@@ -150,7 +150,7 @@ TEST_F(GatedAttentionStep, ShapesThatDisagreeAreRefusedByName) {
     return std::string("accepted");
   };
   EXPECT_NE(refusal([](Case& c) { c.normed = at::zeros({1, 1, 23}); }).find("normed [B, 1, D]"), std::string::npos);
-  EXPECT_NE(refusal([](Case& c) { c.parameters.mixed.weight = at::zeros({7, 24}); }).find("mixed.weight"), std::string::npos);
+  EXPECT_NE(refusal([](Case& c) { c.parameters.mixed.matrix.weight = at::zeros({7, 24}); }).find("mixed.weight"), std::string::npos);
   EXPECT_NE(refusal([](Case& c) { c.parameters.output.bias = at::zeros({7}); }).find("output.bias"), std::string::npos);
   EXPECT_NE(refusal([](Case& c) { c.parameters.ema_c = at::zeros({24, 5}); }).find("ema_c"), std::string::npos);
   EXPECT_NE(refusal([](Case& c) { c.parameters.qk_scale = at::zeros({1, 12}); }).find("qk_scale"), std::string::npos);

@@ -1,5 +1,7 @@
 #include "everlong/ops/linear/linear.h"
 
+#include <limits>
+
 #include <gtest/gtest.h>
 
 #include "everlong/base/error.h"
@@ -62,6 +64,59 @@ TEST(Linear, TheResultDoesNotDependOnTheNumberOfThreads) {
   at::set_num_threads(2);
   EXPECT_TRUE(all_equal(ops::linear(x, w), alone));
   at::set_num_threads(before);
+}
+
+class PackedMatrixTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (kernels::packed_block() == 0) GTEST_SKIP() << "this processor unpacks nothing";
+    at::manual_seed(3);
+  }
+
+  static at::Tensor weights(int64_t out, int64_t in) { return (at::randn({out, in}) * 0.02).to(at::kBFloat16); }
+  static bool is_used(const PackedMatrix& packed, const at::Tensor& weight) { return packed.view(weight).tables != nullptr; }
+
+  const at::NoGradGuard no_grad_;
+};
+
+TEST_F(PackedMatrixTest, ProductsAreTheSameToTheBit) {
+  const PoisonAllocations poison;
+  for (const int64_t in : {128, 768})
+    for (const int64_t out : {1, 70, 300}) {
+      at::Tensor w = weights(out, in);
+      w[0] = 0;
+      w[out / 2][3] = 1e-30;  // a row that holds too many exponents is read as it is
+      if (out > 8) w[5][in - 1] = std::numeric_limits<float>::infinity();
+      if (out > 8) w[7] = at::linspace(-1e4, 1e4, in).to(at::kBFloat16);
+      const PackedMatrix packed(w);
+      if (out > 2) ASSERT_TRUE(is_used(packed, w));
+      for (const int64_t rows : {1, 2, 3, 4}) {
+        const at::Tensor x = at::randn({rows, in}).to(at::kBFloat16);
+        EXPECT_TRUE(all_equal(ops::linear(x, {w, packed}), ops::linear(x, w))) << in << " to " << out << ", " << rows << " rows";
+      }
+    }
+}
+
+TEST_F(PackedMatrixTest, TakesThreeQuartersOfTheBytesAndATable) {
+  EXPECT_EQ(PackedMatrix(weights(300, 768)).num_bytes(), 300 * (768 * 3 / 2 + 16));
+  for (const at::Tensor& w : {at::randn({300, 768}), weights(300, 100), weights(128, 300).t(), at::randint(1 << 15, {300, 768}, at::kShort).view(at::kBFloat16)})
+    EXPECT_EQ(PackedMatrix(w).num_bytes(), 0) << w.toString();
+}
+
+TEST_F(PackedMatrixTest, AMatrixThatChangedIsReadAsItIs) {
+  at::Tensor w = weights(64, 128);
+  const PackedMatrix packed(w);
+  ASSERT_TRUE(is_used(packed, w));
+  EXPECT_FALSE(is_used(packed, w.clone()));
+  w.mul_(2);
+  EXPECT_FALSE(is_used(packed, w));
+  const at::Tensor x = at::randn({1, 128}).to(at::kBFloat16);
+  EXPECT_TRUE(all_equal(ops::linear(x, {w, packed}), ops::linear(x, w)));
+
+  at::Tensor parameter = weights(64, 128);
+  const PackedMatrix of_parameter(parameter);
+  parameter.set_data(weights(64, 128));  // the old values are gone, and their memory may be these
+  EXPECT_FALSE(is_used(of_parameter, parameter));
 }
 
 TEST(Linear, BatchesOfAnyShapeAndGradientsTakeTheSamePath) {

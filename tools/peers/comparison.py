@@ -17,7 +17,7 @@ def peer(command):
 
 def everlong(target, row, options, dtype, repeat):
     """Times one row of `everlong bench`, decoding a token at a time, as peer() does."""
-    command = [EVERLONG, "bench", target, "--dtype", dtype, "--threads", "2", "--repeat", str(repeat), "--json", *options]
+    command = [EVERLONG, "bench", target, "--only", "train" if row == "train step" else "infer", "--dtype", dtype, "--threads", "2", "--repeat", str(repeat), "--json", *options]
     rows = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     found = next(r for r in rows if r["what"] == row)
     scale = found["ms_per_token"] / found["median_ms"] if row == "decode" else 1

@@ -37,7 +37,7 @@ at::ScalarType place_model(models::TaskHead& model, const ComputeOptions& option
   return dtype;
 }
 
-LoadedLm load_lm(const std::string& path, const ComputeOptions& options) {
+LoadedLm load_lm(const std::string& path, const ComputeOptions& options, LmUse use) {
   LoadedLm loaded{.folder = train::resolve_model_path(path), .model = nullptr, .tokenizer = nullptr};
   auto from_disk = models::load_causal_lm(loaded.folder);
   for (const std::string& note : from_disk.notes) log_warning(note);
@@ -46,6 +46,7 @@ LoadedLm load_lm(const std::string& path, const ComputeOptions& options) {
   require_vocabulary(*loaded.tokenizer, loaded.model->model(), loaded.folder);
   const at::ScalarType dtype = place_model(*loaded.model, options);
   nn::store_matrices_as(*loaded.model, dtype);
+  if (use == LmUse::decoding) nn::pack_matrices(*loaded.model);
   return loaded;
 }
 

@@ -41,7 +41,7 @@ std::string state_text(const models::Model& model, int64_t bytes) {
 
 int run_generate(const GenerateOptions& options) {
   if (wants_search(options)) return run_search(options);
-  const LoadedLm lm = load_lm(options.model, options.compute);
+  const LoadedLm lm = load_lm(options.model, options.compute, LmUse::decoding);
   generate::Session session(lm.model, lm.tokenizer);
   if (!options.state_in.empty()) session.load(options.state_in);
   session.read(given_text(options.prompt, options.prompt_file));

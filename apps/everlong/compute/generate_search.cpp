@@ -76,7 +76,7 @@ Found search_target(const std::filesystem::path& folder, const GenerateOptions& 
 
 Found search_continuation(const GenerateOptions& options, const generate::SearchOptions& how) {
   refuse(options.source || options.source_file, "--source", "--prompt: this model continues a text");
-  const LoadedLm lm = load_lm(options.model, options.compute);
+  const LoadedLm lm = load_lm(options.model, options.compute, LmUse::decoding);
   const auto ids = lm.tokenizer->encode(given_text(options.prompt, options.prompt_file));
   require(!ids.empty(), [] { return Complaint{.where = "generate", .expected = "--prompt or --prompt-file with a text", .got = "nothing"}; });
   generate::SearchOptions search = how;

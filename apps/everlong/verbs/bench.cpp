@@ -1,6 +1,12 @@
 #include "apps/everlong/verbs/bench.h"
 
 namespace everlong::app {
+namespace {
+
+constexpr std::pair<std::string_view, BenchPhase> kPhases[] = {
+    {"all", BenchPhase::all}, {"encode", BenchPhase::encode}, {"infer", BenchPhase::infer}, {"train", BenchPhase::train}};
+
+}  // namespace
 
 Syntax declare_bench(Syntax& program, BenchOptions& options) {
   Syntax verb = program.verb("bench", "Time operations and models on this machine");
@@ -12,11 +18,12 @@ Syntax declare_bench(Syntax& program, BenchOptions& options) {
   verb.integer("--decode-tokens", options.decode_tokens, {.min = 1}, "Tokens generated in one timed call, after a prefix of --seq-len tokens");
   verb.values("--set", options.set, Kind::text, "Change a key of a preset: --set chunk_size=512");
   verb.flag("--activation-checkpointing", options.activation_checkpointing, "Train steps recompute the inside of each layer");
-  verb.flag("--forward-only", options.forward_only, "Of a model only its hidden states, no scores and no training: how it reads long inputs");
+  verb.choice("--only", options.only, Names<BenchPhase>(kPhases),
+              "Of a model only hidden states without scores (how it reads long inputs), only prefill and decode, or only train steps");
   verb.integer("--repeat", options.repeat, {.min = 1}, "Timed repetitions; best and median are reported");
   verb.json(options.json).compute(options.compute);
   verb.example("everlong bench roofs ema mega-small --json");
-  verb.example("everlong bench mega-encoder-small-16k --forward-only --seq-len 65536 --dtype bf16 --repeat 1");
+  verb.example("everlong bench mega-encoder-small-16k --only encode --seq-len 65536 --dtype bf16 --repeat 1");
   return verb;
 }
 

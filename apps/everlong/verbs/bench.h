@@ -10,6 +10,8 @@
 
 namespace everlong::app {
 
+enum class BenchPhase : uint8_t { all, encode, infer, train };
+
 struct BenchOptions {
   std::vector<std::string> targets;  ///< names of operations or presets, model directories, runs
   std::optional<int64_t> batch_size;
@@ -17,7 +19,7 @@ struct BenchOptions {
   std::optional<int64_t> decode_tokens;
   std::vector<std::string> set;  ///< "key=value" for presets
   bool activation_checkpointing = false;
-  bool forward_only = false;
+  BenchPhase only = BenchPhase::all;
   int64_t repeat = 10;
   bool json = false;
   ComputeOptions compute;

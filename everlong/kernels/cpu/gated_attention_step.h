@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "everlong/kernels/cpu/attention_weights.h"
+#include "everlong/kernels/cpu/packed_matrix.h"
 #include "everlong/kernels/cpu/parallel.h"
 
 namespace everlong::kernels {
@@ -21,6 +22,7 @@ template <class T>
 struct LearnedMatrix {
   const T* weight = nullptr;    ///< [out, in]
   const float* bias = nullptr;  ///< [out] or null
+  PackedMatrix packed = {};     ///< of the weight, or none
 };
 
 /// Entries of B rows, each [num_keys, width]; the last one is written.

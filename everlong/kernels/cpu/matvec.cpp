@@ -39,9 +39,11 @@ struct Spread<uint16_t> {
 template <>
 struct Spread<uint16_t> {
   static constexpr int64_t kVectors = 2;
-  static HWY_INLINE void load(const uint16_t* p, Vec (&out)[2]) {
+  static HWY_INLINE void load(const uint16_t* p, Vec (&out)[2]) { split(hn::LoadU(hn::Repartition<uint16_t, decltype(kTag)>(), p), out); }
+  template <class Values>
+  static HWY_INLINE void split(Values values, Vec (&out)[2]) {
     const hn::RebindToUnsigned<decltype(kTag)> words;
-    const auto pair = hn::BitCast(words, hn::LoadU(hn::Repartition<uint16_t, decltype(kTag)>(), p));
+    const auto pair = hn::BitCast(words, values);
     out[0] = hn::BitCast(kTag, hn::ShiftLeft<16>(pair));
     out[1] = hn::BitCast(kTag, hn::And(pair, hn::Set(words, 0xffff0000u)));
   }
@@ -55,27 +57,83 @@ constexpr int64_t kShare = int64_t{1} << 17;  ///< values that a thread takes at
 constexpr int64_t kTogether = 4;              ///< outputs whose vectors of partial sums are added up at once
 constexpr int64_t kTile = 64;                 ///< outputs that are finished at once
 
-/// Partial sums over whole vectors of one row of the matrix against kRows vectors.
+/// Partial sums of one row of the matrix against kRows vectors.
 template <int kRows, class T>
-HWY_INLINE void accumulate(const MatVec<T>& op, const T* w, int64_t whole, Vec (&sums)[kRows]) {
-  constexpr int64_t kVectors = Spread<T>::kVectors;
-  const int64_t lanes = row::lanes();
-  Vec parts[kRows][kVectors];
-  for (int r = 0; r < kRows; ++r)
-    for (int64_t v = 0; v < kVectors; ++v) parts[r][v] = hn::Zero(kTag);
-  for (int64_t i = 0; i < whole; i += kVectors * lanes) {
-    __builtin_prefetch(reinterpret_cast<const char*>(w + i) + kAhead, 0, 2);
-    Vec values[kVectors], inputs[kVectors];
-    Spread<T>::load(w + i, values);
+struct Partial {
+  static constexpr int64_t kVectors = Spread<T>::kVectors;
+
+  HWY_INLINE Partial() {
+    for (auto& row : sums)
+      for (Vec& sum : row) sum = hn::Zero(kTag);
+  }
+  /// Adds the products of the matrix' next values with those at `x` of the first vector.
+  HWY_INLINE void add(const Vec (&values)[kVectors], const T* x, int64_t stride) {
+    Vec inputs[kVectors];
     for (int r = 0; r < kRows; ++r) {
-      Spread<T>::load(op.x + r * op.in_features + i, inputs);
-      for (int64_t v = 0; v < kVectors; ++v) parts[r][v] = hn::MulAdd(values[v], inputs[v], parts[r][v]);
+      Spread<T>::load(x + r * stride, inputs);
+      for (int64_t v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(values[v], inputs[v], sums[r][v]);
     }
   }
-  for (int r = 0; r < kRows; ++r) {
-    sums[r] = parts[r][0];
-    for (int64_t v = 1; v < kVectors; ++v) sums[r] = hn::Add(sums[r], parts[r][v]);
+  HWY_INLINE void total(Vec (&out)[kRows]) const {
+    for (int r = 0; r < kRows; ++r) {
+      out[r] = sums[r][0];
+      for (int64_t v = 1; v < kVectors; ++v) out[r] = hn::Add(out[r], sums[r][v]);
+    }
   }
+
+  Vec sums[kRows][kVectors];
+};
+
+HWY_INLINE void ask_ahead(const void* p) { __builtin_prefetch(static_cast<const char*>(p) + kAhead, 0, 2); }
+
+template <int kRows, class T>
+HWY_INLINE void accumulate(const MatVec<T>& op, const T* w, int64_t whole, Vec (&sums)[kRows]) {
+  Partial<kRows, T> partial;
+  for (int64_t i = 0; i < whole; i += Partial<kRows, T>::kVectors * row::lanes()) {
+    ask_ahead(w + i);
+    Vec values[Partial<kRows, T>::kVectors];
+    Spread<T>::load(w + i, values);
+    partial.add(values, op.x + i, op.in_features);
+  }
+  partial.total(sums);
+}
+
+#if HWY_TARGET != HWY_SCALAR
+/// The same sums in the same order, from the packed form of a row.
+template <int kRows>
+HWY_INLINE void accumulate_packed(const MatVec<uint16_t>& op, int64_t row, Vec (&sums)[kRows]) {
+  const hn::Repartition<uint8_t, decltype(kTag)> bytes;
+  const auto V = static_cast<int64_t>(hn::Lanes(bytes));
+  const auto table = hn::LoadDup128(bytes, op.packed.tables + row * PackedMatrix::kTableBytes), low_bits = hn::Set(bytes, 0x0f);
+  const uint8_t* p = op.packed.rows + row * (op.in_features / 2 * 3);
+  Partial<kRows, uint16_t> partial;
+  for (const uint16_t* x = op.x; x < op.x + op.in_features; x += 2 * V, p += 3 * V) {
+    for (int64_t v = 0; v < 3; ++v) ask_ahead(p + v * V);
+    const auto first = hn::Load(bytes, p), second = hn::Load(bytes, p + V), codes = hn::Load(bytes, p + 2 * V);
+    const auto first_high = hn::TableLookupBytes(table, hn::And(codes, low_bits)), second_high = hn::TableLookupBytes(table, hn::ShiftRight<4>(codes));
+    const auto add = [&](auto values, int64_t place) HWY_ATTR {
+      Vec spread[2];
+      Spread<uint16_t>::split(values, spread);
+      partial.add(spread, x + place * (V / 2), op.in_features);
+    };
+    add(hn::InterleaveLower(bytes, first, first_high), 0);
+    add(hn::InterleaveUpper(bytes, first, first_high), 1);
+    add(hn::InterleaveLower(bytes, second, second_high), 2);
+    add(hn::InterleaveUpper(bytes, second, second_high), 3);
+  }
+  partial.total(sums);
+}
+#endif
+
+/// The sums of one output over whole vectors.
+template <int kRows, class T>
+HWY_INLINE void accumulate_output(const MatVec<T>& op, int64_t output, int64_t whole, Vec (&sums)[kRows]) {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (sizeof(T) == sizeof(uint16_t)) {
+    if (op.packed.tables != nullptr && op.packed.holds(output)) return accumulate_packed<kRows>(op, output, sums);
+  }
+#endif
+  accumulate<kRows>(op, op.w + output * op.in_features, whole, sums);
 }
 
 #if HWY_TARGET == HWY_SCALAR
@@ -109,7 +167,7 @@ HWY_INLINE void add_lanes(Vec a, Vec b, Vec c, Vec d, float* out) {
 template <int kRows, class T>
 HWY_INLINE void dot(const MatVec<T>& op, int64_t whole, int64_t first, int64_t last, float* sums) {
   Vec parts[kTogether][kRows];
-  for (int64_t o = 0; o < kTogether; ++o) accumulate<kRows>(op, op.w + std::min(first + o, last - 1) * op.in_features, whole, parts[o]);
+  for (int64_t o = 0; o < kTogether; ++o) accumulate_output<kRows>(op, std::min(first + o, last - 1), whole, parts[o]);
   for (int r = 0; r < kRows; ++r) {
     float* row_sums = sums + r * kTile;
     add_lanes(parts[0][r], parts[1][r], parts[2][r], parts[3][r], row_sums);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "everlong/kernels/cpu/packed_matrix.h"
 #include "everlong/kernels/cpu/parallel.h"
 
 namespace everlong::kernels {
@@ -16,6 +17,7 @@ struct MatVec {
   int64_t out_features = 0;
   const T* x = nullptr;         ///< [num_rows, in_features]
   const T* w = nullptr;         ///< [out_features, in_features]
+  PackedMatrix packed = {};     ///< w, to be read in its place; or none
   const float* bias = nullptr;  ///< [out_features] or null
   bool silu = false;
   const T* residual = nullptr;  ///< [num_rows, out_features] or null; may be y
@@ -24,6 +26,7 @@ struct MatVec {
 
 inline constexpr int64_t kMatVecRows = 4;
 
+/// Cost     reads w once, or its packed form and those rows of w that are not packed; y is the same to the bit
 /// Threads  a sum is made by one thread in one order: the result does not depend on their number
 template <class T>
 void matvec(const MatVec<T>& op, const ParallelFor& parallel_for);

@@ -23,12 +23,12 @@ LmOutput::LmOutput(const ArchitectureConfig& config, const Model& model) : model
 
 at::Tensor LmOutput::features(const at::Tensor& hidden) const { return dense_ ? at::tanh(dense_->forward(hidden)) : hidden; }
 
-at::Tensor LmOutput::logits(const at::Tensor& hidden) const { return ops::linear(features(hidden), weight(), output_bias_); }
+at::Tensor LmOutput::logits(const at::Tensor& hidden) const { return ops::linear(features(hidden), matrix(), output_bias_); }
 
 ops::LinearCrossEntropyResult LmOutput::cross_entropy(const at::Tensor& hidden, const at::Tensor& targets,
                                                       const ops::LinearCrossEntropyOptions& options) const {
   const at::Tensor x = features(hidden);
-  return ops::linear_cross_entropy(x, weight().to(x.scalar_type()), output_bias_, targets, options);
+  return ops::linear_cross_entropy(x, matrix_weight().to(x.scalar_type()), output_bias_, targets, options);
 }
 
 }  // namespace everlong::models

@@ -12,7 +12,7 @@ namespace everlong::models {
 
 /// From hidden states to scores of tokens: [tanh(Linear(D -> D))], then the output matrix, which may be the token embedding.
 /// Shapes   hidden [B, T, D]; logits [B, T, V], or as many as LmHeadOptions::output_size says
-class LmOutput : public torch::nn::Module {
+class LmOutput : public torch::nn::Module, public nn::PacksMatrix {
  public:
   /// `model` must outlive this. Initial matrices N(0, config.initializer_std()), biases 0.
   LmOutput(const ArchitectureConfig& config, const Model& model);
@@ -24,7 +24,7 @@ class LmOutput : public torch::nn::Module {
 
  private:
   [[nodiscard]] at::Tensor features(const at::Tensor& hidden) const;
-  [[nodiscard]] at::Tensor weight() const { return output_weight_.defined() ? output_weight_ : model_.embedding_weight(); }
+  [[nodiscard]] at::Tensor matrix_weight() const override { return output_weight_.defined() ? output_weight_ : model_.embedding_weight(); }
 
   const Model& model_;
   std::shared_ptr<nn::Linear> dense_;

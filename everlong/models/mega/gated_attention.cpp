@@ -65,9 +65,9 @@ at::Tensor GatedAttention::step(const at::Tensor& x, const at::Tensor& normed, c
                                          .values = nn::with_room(value_past, 1, call.window, x.scalar_type())};
   if (!memory.keys.defined() || !memory.values.defined()) return {};
   const ops::EmaCoefficients coefficients = ema_->coefficients();
-  const ops::GatedAttentionParameters parameters{.value = {value_proj_->weight, value_proj_->bias},
-                                                 .mixed = {mixed_proj_->weight, mixed_proj_->bias},
-                                                 .output = {output_proj_->weight, output_proj_->bias},
+  const ops::GatedAttentionParameters parameters{.value = {value_proj_->matrix(), value_proj_->bias},
+                                                 .mixed = {mixed_proj_->matrix(), mixed_proj_->bias},
+                                                 .output = {output_proj_->matrix(), output_proj_->bias},
                                                  .ema_q = coefficients.q,
                                                  .ema_c = coefficients.c,
                                                  .ema_residual = ema_->residual(),
@@ -143,11 +143,11 @@ FeedForward::FeedForward(const Config& config) : config_(config) {
 at::Tensor FeedForward::forward(const at::Tensor& x, const LayerCall& call) {
   const at::Tensor normed = config_.normalize_before_ffn ? norm_->forward(x) : x;
   const bool silu = config_.activation == nn::Activation::silu;
-  const at::Tensor raised = ops::linear(normed, up_->weight, up_->bias, {.silu = silu}),
+  const at::Tensor raised = ops::linear(normed, up_->matrix(), up_->bias, {.silu = silu}),
                    active = silu ? raised : nn::activate(config_.activation, raised);
   const at::Tensor inner = drop(config_, call, active, config_.nffn_activation_dropout_prob, is_training());
   const at::Tensor y = is_training() ? drop(config_, call, down_->forward(inner), config_.dropout_prob, true, x)
-                                     : ops::linear(inner, down_->weight, down_->bias, {.residual = x});
+                                     : ops::linear(inner, down_->matrix(), down_->bias, {.residual = x});
   return config_.normalize_before_ffn ? y : norm_->forward(y);
 }
 

@@ -19,8 +19,8 @@ bool dense_rows(const at::Tensor& cache, at::ScalarType dtype) {
   return cache.is_cpu() && cache.scalar_type() == dtype && cache.dim() == 3 && cache.stride(2) == 1 && cache.stride(1) == cache.size(2);
 }
 
-bool dense_matrix(const GatedAttentionParameters::Matrix& matrix, at::ScalarType dtype) {
-  return dense(matrix.weight, dtype) && dense(matrix.bias, at::kFloat);
+bool dense_matrix(const GatedAttentionParameters::Product& product, at::ScalarType dtype) {
+  return dense(product.matrix.weight, dtype) && dense(product.bias, at::kFloat);
 }
 
 GatedAttentionShape shape_of(const at::Tensor& x, const GatedAttentionMemory& memory) {
@@ -38,11 +38,11 @@ void check(const at::Tensor& normed, const GatedAttentionParameters& p, const Ga
   };
   const int64_t D = s.model_dim, U = s.value_dim, Z = s.z_dim, mixed = 2 * D + Z + U;
   demand("normed", normed, "[B, 1, D]", {s.batch_size, 1, D});
-  demand("value.weight", p.value.weight, "[U, D]", {U, D});
+  demand("value.weight", p.value.matrix.weight, "[U, D]", {U, D});
   demand("value.bias", p.value.bias, "[U]", {U});
-  demand("mixed.weight", p.mixed.weight, "[2 D + Z + U, D]", {mixed, D});
+  demand("mixed.weight", p.mixed.matrix.weight, "[2 D + Z + U, D]", {mixed, D});
   demand("mixed.bias", p.mixed.bias, "[2 D + Z + U]", {mixed});
-  demand("output.weight", p.output.weight, "[D, U]", {D, U});
+  demand("output.weight", p.output.matrix.weight, "[D, U]", {D, U});
   demand("output.bias", p.output.bias, "[D]", {D});
   demand("ema_q", p.ema_q, "[D, N]", {D, s.ema_ndim});
   demand("ema_c", p.ema_c, "[D, N]", {D, s.ema_ndim});
@@ -65,8 +65,8 @@ const T* data(const at::Tensor& tensor) {
 }
 
 template <class T>
-kernels::LearnedMatrix<T> matrix_of(const GatedAttentionParameters::Matrix& matrix) {
-  return {data<T>(matrix.weight), data<float>(matrix.bias)};
+kernels::LearnedMatrix<T> matrix_of(const GatedAttentionParameters::Product& product) {
+  return {data<T>(product.matrix.weight), data<float>(product.bias), product.matrix.packed};
 }
 
 template <class T>
@@ -104,8 +104,8 @@ void run(const GatedAttentionShape& shape, const at::Tensor& x, const at::Tensor
 bool has_gated_attention_step(const at::Tensor& x, const GatedAttentionParameters& p, const GatedAttentionMemory& memory) {
   const at::ScalarType dtype = x.scalar_type();
   if (!decodes(x) || x.dim() != 3 || x.size(1) != 1) return false;
-  for (const auto* matrix : {&p.value, &p.mixed, &p.output})
-    if (!dense_matrix(*matrix, dtype)) return false;
+  for (const auto* product : {&p.value, &p.mixed, &p.output})
+    if (!dense_matrix(*product, dtype)) return false;
   for (const at::Tensor* tensor : {&p.ema_q, &p.ema_c, &p.ema_residual, &p.qk_scale, &p.qk_offset, &p.relative_bias, &memory.ema})
     if (!dense(*tensor, at::kFloat)) return false;
   return dense_rows(memory.keys, dtype) && dense_rows(memory.values, dtype);

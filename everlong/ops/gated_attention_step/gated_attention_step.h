@@ -3,17 +3,19 @@
 #include <ATen/core/Tensor.h>
 
 #include "everlong/kernels/cpu/attention_weights.h"
+#include "everlong/ops/linear/packed_matrix.h"
 
 namespace everlong::ops {
 
 /// What a layer of gated attention has learned, as its own forward uses it.
 struct GatedAttentionParameters {
-  struct Matrix {
-    at::Tensor weight, bias;
+  struct Product {
+    Matrix matrix;
+    at::Tensor bias;
   };
-  Matrix value;                    ///< [U, D]
-  Matrix mixed;                    ///< [D + Z + U + D, D]: update gate, shared representation, value gate, candidate
-  Matrix output;                   ///< [D, U]
+  Product value;                   ///< [U, D]
+  Product mixed;                   ///< [D + Z + U + D, D]: update gate, shared representation, value gate, candidate
+  Product output;                  ///< [D, U]
   at::Tensor ema_q, ema_c;         ///< [D, N], as `ema` takes them
   at::Tensor ema_residual;         ///< [D]
   at::Tensor qk_scale, qk_offset;  ///< [2, Z]: of queries, of keys

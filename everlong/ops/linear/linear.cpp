@@ -10,13 +10,14 @@ namespace everlong::ops {
 namespace {
 
 template <class T>
-void multiply(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias, bool silu, const at::Tensor& residual, at::Tensor& y) {
+void multiply(const at::Tensor& x, const at::Tensor& w, const kernels::PackedMatrix& packed, const at::Tensor& bias, bool silu, const at::Tensor& residual, at::Tensor& y) {
   const auto data = [](const at::Tensor& tensor) { return tensor.defined() ? static_cast<const T*>(tensor.const_data_ptr()) : nullptr; };
   kernels::matvec(kernels::MatVec<T>{.num_rows = x.numel() / x.size(-1),
                                      .in_features = w.size(1),
                                      .out_features = w.size(0),
                                      .x = data(x),
                                      .w = data(w),
+                                     .packed = packed,
                                      .bias = bias.defined() ? bias.const_data_ptr<float>() : nullptr,
                                      .silu = silu,
                                      .residual = data(residual),
@@ -36,7 +37,8 @@ bool decodes(const at::Tensor& x) {
   return is_inference() && dtype && x.is_cpu() && x.numel() > 0 && x.numel() / x.size(-1) <= kernels::kMatVecRows;
 }
 
-at::Tensor linear(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias, const LinearFinish& finish) {
+at::Tensor linear(const at::Tensor& x, const Matrix& learned, const at::Tensor& bias, const LinearFinish& finish) {
+  const at::Tensor& w = learned.weight;
   const at::Tensor matrix = w.to(x.scalar_type());
   std::vector<int64_t> shape = x.sizes().vec();
   TORCH_CHECK(shape.back() == w.size(1), "linear: ", x.sizes(), " does not fit a matrix of ", w.sizes());
@@ -49,9 +51,9 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bi
   if (offset.defined()) require_shape("linear", "bias", offset, "[out]", {w.size(0)});
   at::Tensor y = at::empty(shape, x.options());
   if (x.scalar_type() == at::kFloat) {
-    multiply<float>(x.contiguous(), matrix, offset, finish.silu, residual, y);
+    multiply<float>(x.contiguous(), matrix, {}, offset, finish.silu, residual, y);
   } else {
-    multiply<uint16_t>(x.contiguous(), matrix, offset, finish.silu, residual, y);
+    multiply<uint16_t>(x.contiguous(), matrix, w.is_same(matrix) ? learned.packed : kernels::PackedMatrix(), offset, finish.silu, residual, y);
   }
   return y;
 }

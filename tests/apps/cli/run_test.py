@@ -203,6 +203,9 @@ class TinyRun(WithFolder):
             self.assertGreater(row["peak_memory_bytes"], 1 << 20)
             self.assertGreater(row["tokens_per_s"], 0)
         self.assertRegex(self.ask("bench", self.run_folder, "--seq-len", "8", "--repeat", "1", "--dtype", "f32"), r"\ndecode +f32 ")
-        rows = self.answer("bench", self.run_folder, "--seq-len", "24", "--repeat", "1", "--dtype", "f32", "--forward-only", "--json")
+        rows = self.answer("bench", self.run_folder, "--seq-len", "24", "--repeat", "1", "--dtype", "f32", "--only", "encode", "--json")
         self.assertEqual([(row["what"], row["dtype"]) for row in rows], [("encode", "f32")])
+        for phase, expected in (("infer", ["prefill", "decode"]), ("train", ["train step"])):
+            rows = self.answer("bench", self.run_folder, "--seq-len", "8", "--repeat", "1", "--dtype", "f32", "--only", phase, "--json")
+            self.assertEqual([row["what"] for row in rows], expected)
         self.refuse("bench", "mega-smal", says="mega-small")

@@ -1,0 +1,100 @@
+#include "everlong/kernels/cpu/packed_matrix.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <numeric>
+
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "everlong/kernels/cpu/packed_matrix.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace everlong::kernels::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+int64_t vector_bytes() {
+#if HWY_TARGET == HWY_SCALAR
+  return 0;
+#else
+  return static_cast<int64_t>(hn::Lanes(hn::CappedTag<uint8_t, 64>()));
+#endif
+}
+
+}  // namespace everlong::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace everlong::kernels {
+namespace {
+
+HWY_EXPORT(vector_bytes);
+
+constexpr int kTops = 128, kCodes = 8;  // values of the upper seven bits of an exponent; those that a row may hold
+using Table = std::array<uint8_t, PackedMatrix::kTableBytes>;
+
+int top_of(uint16_t value) { return (value >> 8) & 0x7f; }
+
+/// The code of each of the commonest tops of the row, -1 of the others; the table that decodes them. Whether they are all.
+bool choose_codes(const uint16_t* row, int64_t in_features, std::array<int8_t, kTops>& codes, Table& table) {
+  std::array<int64_t, kTops> counts{};
+  for (int64_t i = 0; i < in_features; ++i) ++counts[static_cast<size_t>(top_of(row[i]))];
+  std::array<int, kTops> order;
+  std::iota(order.begin(), order.end(), 0);
+  std::partial_sort(order.begin(), order.begin() + kCodes, order.end(), [&](int a, int b) {
+    return counts[static_cast<size_t>(a)] > counts[static_cast<size_t>(b)];
+  });
+  codes.fill(-1);
+  int64_t held = 0;
+  for (int code = 0; code < kCodes; ++code) {
+    const int top = order[static_cast<size_t>(code)];
+    codes[static_cast<size_t>(top)] = static_cast<int8_t>(code);
+    table[static_cast<size_t>(code)] = static_cast<uint8_t>(top);
+    table[static_cast<size_t>(code + kCodes)] = static_cast<uint8_t>(top | 0x80);
+    held += counts[static_cast<size_t>(top)];
+  }
+  return held == in_features;
+}
+
+/// A block: the low bytes of its first half, those of its second, and a byte for each pair of high ones, first half in the low bits. Within a half a value lies
+/// where interleaving low and high bytes in lanes of 16 puts it back: the lower eight of every lane, then the upper eight.
+void pack_block(const uint16_t* values, int64_t vector, const std::array<int8_t, kTops>& codes, uint8_t* out) {
+  const int64_t words = vector / 2;
+  std::memset(out + 2 * vector, 0, static_cast<size_t>(vector));
+  for (int64_t i = 0; i < 2 * vector; ++i) {
+    const int64_t half = i / vector, upper = i / words % 2, place = i % words;
+    const int64_t byte = place / 8 * 16 + upper * 8 + place % 8;
+    const uint16_t value = values[i];
+    const int code = codes[static_cast<size_t>(top_of(value))] | (value >> 15 << 3);
+    out[half * vector + byte] = static_cast<uint8_t>(value & 0xff);
+    out[2 * vector + byte] = static_cast<uint8_t>(out[2 * vector + byte] | code << (4 * half));
+  }
+}
+
+}  // namespace
+
+int64_t packed_block() { return 2 * HWY_DYNAMIC_DISPATCH(vector_bytes)(); }
+
+int64_t pack_matrix(const uint16_t* w, int64_t out_features, int64_t in_features, uint8_t* tables, uint8_t* rows, const ParallelFor& parallel_for) {
+  const int64_t block = packed_block(), row_bytes = in_features * 3 / 2;
+  std::atomic<int64_t> left_out = 0;
+  parallel_for(0, out_features, std::max<int64_t>(1, 65536 / in_features), [&](int64_t begin, int64_t end) {
+    std::array<int8_t, kTops> codes;
+    Table table;
+    for (int64_t row = begin; row < end; ++row) {
+      const uint16_t* values = w + row * in_features;
+      const bool packed = choose_codes(values, in_features, codes, table);
+      if (!packed) table[kCodes] = 0, ++left_out;
+      std::memcpy(tables + row * PackedMatrix::kTableBytes, table.data(), table.size());
+      for (int64_t i = 0; packed && i < in_features; i += block) pack_block(values + i, block / 2, codes, rows + row * row_bytes + i * 3 / 2);
+    }
+  });
+  return left_out;
+}
+
+}  // namespace everlong::kernels
+#endif  // HWY_ONCE

@@ -1,0 +1,44 @@
+#include "everlong/ops/linear/packed_matrix.h"
+
+#include "everlong/tensor/parallel.h"
+#include "everlong/tensor/torch.h"
+
+namespace everlong::ops {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+
+int64_t version_of(const at::Tensor& tensor) { return tensor.is_inference() ? 0 : static_cast<int64_t>(tensor._version()); }
+
+at::Tensor aligned_bytes(int64_t count) {
+  const at::Tensor all = at::empty({count + kAlignment}, at::kByte);
+  const auto past = static_cast<int64_t>(reinterpret_cast<uintptr_t>(all.const_data_ptr()) % kAlignment);
+  return all.narrow(0, past == 0 ? 0 : kAlignment - past, count);
+}
+
+}  // namespace
+
+PackedMatrix::PackedMatrix(const at::Tensor& weight) {
+  const int64_t block = kernels::packed_block();
+  if (weight.scalar_type() != at::kBFloat16 || !weight.is_cpu() || !weight.is_contiguous() || weight.dim() != 2 || weight.numel() == 0) return;
+  if (block == 0 || weight.size(1) % block != 0) return;
+  const int64_t out = weight.size(0), in = weight.size(1);
+  const at::Tensor tables = aligned_bytes(out * kernels::PackedMatrix::kTableBytes), rows = aligned_bytes(out * in / 2 * 3);
+  const int64_t left_out = kernels::pack_matrix(static_cast<const uint16_t*>(weight.const_data_ptr()), out, in, tables.mutable_data_ptr<uint8_t>(),
+                                                rows.mutable_data_ptr<uint8_t>(), parallel_for);
+  if (left_out > out / 2) return;
+  tables_ = tables;
+  rows_ = rows;
+  source_ = weight.storage().getWeakStorageImpl();
+  version_ = version_of(weight);
+}
+
+kernels::PackedMatrix PackedMatrix::view(const at::Tensor& weight) const {
+  const bool same = source_ && source_->_unsafe_get_target() == weight.storage().unsafeGetStorageImpl() && version_of(weight) == version_;
+  if (!same) return {};
+  return {.tables = tables_.const_data_ptr<uint8_t>(), .rows = rows_.const_data_ptr<uint8_t>()};
+}
+
+int64_t PackedMatrix::num_bytes() const { return source_ ? tables_.numel() + rows_.numel() : 0; }
+
+}  // namespace everlong::ops
