@@ -10,9 +10,6 @@ namespace everlong::nn {
 /// A module that multiplies by a matrix, of which it may keep a packed form for decoding.
 class PacksMatrix {
  public:
-  PacksMatrix() = default;
-  PacksMatrix(const PacksMatrix&) = default;
-  PacksMatrix& operator=(const PacksMatrix&) = default;
   virtual ~PacksMatrix() = default;
 
   /// Returns  bytes of the packed form, 0 without one

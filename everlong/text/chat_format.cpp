@@ -60,6 +60,26 @@ ChatTemplate find_template(const io::Json& config, const fs::path& folder, const
 
 }  // namespace
 
+std::string chat_prompt(const ChatFormat& format, const std::string& message, bool follows) {
+  const auto written = [&](const std::vector<ChatMessage>& turns) {
+    return format.chat_template.render(turns, {.bos_token = format.bos_token, .eos_token = format.eos_token, .add_generation_prompt = true});
+  };
+  if (!follows) return written({{"user", message}});
+  const ChatMessage question{"user", "question"}, answer{"assistant", "answer"};
+  const std::string before = written({question}), whole = written({question, answer, {"user", message}});
+  const size_t place = whole.starts_with(before) ? whole.find(answer.content, before.size()) : std::string::npos;
+  require(place != std::string::npos, [] {
+    return Complaint{.where = "chat template",
+                     .expected = "turns that are written the same whatever follows them",
+                     .got = "another text before an answer once it is there",
+                     .hint = "give the whole conversation as --prompt, without --chat"};
+  });
+  const std::string rest = whole.substr(place + answer.content.size());
+  const size_t end = format.eos_token.empty() ? std::string::npos : rest.find(format.eos_token);
+  const bool ends_answer = end != std::string::npos && rest.find_first_not_of(" \n") == end;
+  return ends_answer ? rest.substr(end + format.eos_token.size()) : rest;
+}
+
 ChatFormat load_chat_format(const fs::path& path, const Tokenizer& tokenizer, const fs::path& template_file) {
   const fs::path folder = fs::is_directory(path) ? path : path.parent_path();
   const io::Json config = read_config(folder);

@@ -25,4 +25,8 @@ struct ChatFormat {
 [[nodiscard]] ChatFormat load_chat_format(const std::filesystem::path& path, const Tokenizer& tokenizer,
                                           const std::filesystem::path& template_file = {});
 
+/// What a model reads to answer `message`. With `follows` it has read a conversation up to the end token of an answer, and this is what comes after that.
+/// Errors   as ChatTemplate::render; InvalidArgument if a template writes turns differently once others follow
+[[nodiscard]] std::string chat_prompt(const ChatFormat& format, const std::string& message, bool follows);
+
 }  // namespace everlong::text

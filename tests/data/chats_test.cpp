@@ -132,6 +132,18 @@ TEST(Chats, ATemplateThatLeavesOutEveryAnswerIsRefused) {
   EXPECT_NE(said.find("expected answers that are written into the text, got none in 1 conversations"), std::string::npos) << said;
 }
 
+TEST(ChatFormat, APromptIsTheTextBeforeItsAnswerAndWhatFollowsAnAnswer) {
+  const auto prompt = [](std::string_view source, const char* eos, bool follows) {
+    return text::chat_prompt({.chat_template = text::ChatTemplate(source, "t.jinja"), .bos_token = "<s>", .eos_token = eos}, "Why?", follows);
+  };
+  EXPECT_EQ(prompt(text::default_chat_template(), "</s>", false), "User: Why?\nAssistant:");
+  EXPECT_EQ(prompt(text::default_chat_template(), "</s>", true), "\nUser: Why?\nAssistant:");
+  EXPECT_EQ(prompt(text::default_chat_template(), "", true), "\nUser: Why?\nAssistant:");
+  EXPECT_EQ(prompt(kBrackets, "</s>", false), "<s>[INST] Why? [/INST]");
+  EXPECT_EQ(prompt(kBrackets, "</s>", true), "<s>[INST] Why? [/INST]");
+  EXPECT_THROW(static_cast<void>(prompt("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}", "", true)), InvalidArgument);
+}
+
 TEST(ChatFormat, TheTemplateIsThatOfTheFileThenOfTheTokenizerThenThePlainOne) {
   const TemporaryFolder folder;
   const auto tokenizer = text::load_tokenizer(testing::source_path("assets/megalodon"));

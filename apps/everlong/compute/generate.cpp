@@ -14,6 +14,7 @@
 #include "everlong/base/error.h"
 #include "everlong/base/log.h"
 #include "everlong/generate/session.h"
+#include "everlong/text/chat_format.h"
 
 namespace everlong::app {
 namespace {
@@ -44,7 +45,13 @@ int run_generate(const GenerateOptions& options) {
   const LoadedLm lm = load_lm(options.model, options.compute, LmUse::decoding);
   generate::Session session(lm.model, lm.tokenizer);
   if (!options.state_in.empty()) session.load(options.state_in);
-  session.read(given_text(options.prompt, options.prompt_file));
+  const std::string prompt = given_text(options.prompt, options.prompt_file);
+  if (options.chat) {
+    const auto format = text::load_chat_format(lm.folder, *lm.tokenizer);
+    session.read_tokens(lm.tokenizer->encode(text::chat_prompt(format, prompt, !options.state_in.empty()), {.add_special = false}));
+  } else {
+    session.read(prompt);
+  }
 
   const uint64_t seed = options.seed ? static_cast<uint64_t>(*options.seed) : std::random_device{}();
   const InterruptScope interrupt;

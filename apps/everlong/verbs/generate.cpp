@@ -21,6 +21,10 @@ Syntax declare_generate(Syntax& program, GenerateOptions& options) {
   verb.integer("--num-beams", options.num_beams, {.min = 1}, "Continuations to keep at once; more than 1 searches for the likeliest instead of drawing");
   verb.number("--length-penalty", options.length_penalty, {}, "With beams: rank by log-probability / length^X; above 0 favours long ones");
   verb.integer("--no-repeat-ngram", options.no_repeat_ngram, {.min = 0}, "With beams or a source: no N tokens in a row come twice; 0 is off");
+  verb.flag("--chat", options.chat, "Answer the prompt as a message, written down by the model's chat template; a saved state is a conversation to go on with")
+      .excludes("--source")
+      .excludes("--source-file")
+      .excludes("--num-beams");
   verb.values("--stop", options.stop, Kind::text, "Stop before this text");
   verb.integer("--seed", options.seed, {.min = 0}, "Seed of the sampling; default: a new one, printed with --verbose");
   verb.value("--state-in", options.state_in, Kind::file, "Continue from a saved state");
@@ -29,6 +33,7 @@ Syntax declare_generate(Syntax& program, GenerateOptions& options) {
   verb.example("everlong generate runs/first --prompt 'Once upon a time' --temperature 0.8 --top-p 0.95");
   verb.example("everlong generate runs/first --prompt-file book.txt --max-tokens 0 --state-out book.state");
   verb.example("everlong generate runs/first --state-in book.state --prompt 'The moral:'");
+  verb.example("everlong generate runs/megalodon-chat --chat --prompt 'Who wrote Persuasion?' --state-out talk.state");
   verb.example("everlong generate summarizer --source-file report.txt --num-beams 4 --no-repeat-ngram 3");
   return verb;
 }

@@ -27,6 +27,7 @@ struct GenerateOptions {
   double repetition_penalty = 1;
   std::vector<std::string> stop;
   std::optional<int64_t> seed;
+  bool chat = false;      ///< the prompt is a message, to be answered
   std::string state_in;   ///< empty = from the start
   std::string state_out;  ///< empty = not saved
   bool json = false;

@@ -8,6 +8,7 @@
 #include "everlong/models/megalodon/rotary.h"
 #include "everlong/nn/activation.h"
 #include "everlong/ops/gates/gates.h"
+#include "everlong/ops/linear/linear.h"
 #include "everlong/tensor/activation_checkpointing.h"
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/torch.h"
@@ -27,7 +28,9 @@ at::Tensor merge_heads(const at::Tensor& x, int64_t num_heads) {
 }
 
 /// A weight that is stored as its difference from 1; undefined where a norm has none.
-at::Tensor from_offset(const at::Tensor& weight) { return weight.defined() ? weight + 1 : weight; }
+at::Tensor from_offset(const at::Tensor& weight, nn::Derived<at::Tensor>& kept) {
+  return weight.defined() ? kept.get({weight}, 0, [&] { return weight + 1; }) : weight;
+}
 
 }  // namespace
 
@@ -54,7 +57,7 @@ at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, s
   const auto drop = [&](const at::Tensor& y) { return nn::dropout(y, config_.hidden_dropout, is_training()); };
   const at::Tensor t = norm_->forward(x, call, updates);
   const at::Tensor smoothed = ema_->forward(t, call, updates);
-  const at::Tensor normed = ops::rms_norm(smoothed, from_offset(ema_norm_weight_), config_.norm_eps);
+  const at::Tensor normed = ops::rms_norm(smoothed, from_offset(ema_norm_weight_, norm_scale_), config_.norm_eps);
   call.emit(layer_, "timenorm", t);
   call.emit(layer_, "cema", smoothed);
   call.emit(layer_, "rmsnorm", normed);
@@ -63,15 +66,24 @@ at::Tensor GatedAttention::forward(const at::Tensor& x, const LayerCall& call, s
   const int64_t width = config_.head_width();
   const at::Tensor shared = shared_proj_->forward(m);
   const at::Tensor unit = ops::rms_norm(shared.view({x.size(0), x.size(1), -1, width}), {}, config_.norm_eps).view(shared.sizes());
-  const at::Tensor wide = unit.to(accumulate_dtype(x.scalar_type())), scale = (qk_scale_ + 1) / std::sqrt(static_cast<double>(width));
-  const auto turned = [&](int64_t row) { return rotate(at::addcmul(qk_offset_[row], wide, scale[row]), call.turns).to(x.scalar_type()); };
-
-  const at::Tensor value = at::silu(value_proj_->forward(t));
-  const at::Tensor attended = attend(turned(0), turned(1), value, call, updates);
+  const auto [query, key] = queries_and_keys(unit, call);
+  const at::Tensor value = ops::linear(t, value_proj_->matrix(), value_proj_->bias, {.silu = true});
+  const at::Tensor attended = attend(query, key, value, call, updates);
   const at::Tensor gated = drop(ops::silu_mul(attended, gate_proj_->forward(m)));
   const at::Tensor y = nn::dropout(candidate_proj_->forward(m) + output_proj_->forward(gated), config_.dropout, is_training(), x);
   call.emit(layer_, "mega", y);
   return y;
+}
+
+/// Queries and keys of the normed shared representation: each scaled and shifted by its own vectors, then turned by its positions.
+std::pair<at::Tensor, at::Tensor> GatedAttention::queries_and_keys(const at::Tensor& unit, const LayerCall& call) const {
+  const int64_t B = unit.size(0), T = unit.size(1), Z = unit.size(2);
+  const at::Tensor scale = query_key_scale_.get({qk_scale_}, 0, [&] { return (qk_scale_ + 1) / std::sqrt(static_cast<double>(config_.head_width())); });
+  const at::Tensor wide = unit.to(accumulate_dtype(unit.scalar_type())).unsqueeze(0);
+  const at::Tensor both = at::addcmul(qk_offset_.view({2, 1, 1, Z}), wide, scale.view({2, 1, 1, Z})).view({2 * B, T, Z});
+  const at::Tensor turns = call.turns.size(0) == 1 ? call.turns : call.turns.repeat({2, 1, 1});
+  const at::Tensor turned = rotate(both, turns).to(unit.scalar_type());
+  return {turned.narrow(0, 0, B), turned.narrow(0, B, B)};
 }
 
 at::Tensor GatedAttention::attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call,
@@ -127,7 +139,7 @@ FeedForward::FeedForward(const Config& config, int64_t layer) : config_(config) 
 
 at::Tensor FeedForward::forward(const at::Tensor& x, const at::Tensor& residual) const {
   const at::Tensor wide = x.to(accumulate_dtype(x.scalar_type()));
-  const at::Tensor normed = at::layer_norm(wide, {config_.model_dim}, from_offset(norm_weight_), norm_bias_, config_.norm_eps).to(x.scalar_type());
+  const at::Tensor normed = at::layer_norm(wide, {config_.model_dim}, from_offset(norm_weight_, norm_scale_), norm_bias_, config_.norm_eps).to(x.scalar_type());
   const at::Tensor gate = gate_->forward(normed);
   const at::Tensor inner = nn::dropout(up_ ? ops::silu_mul(up_->forward(normed), gate) : at::silu(gate), config_.hidden_dropout, is_training());
   const at::Tensor output = down_->forward(inner);

@@ -20,6 +20,7 @@ class GatedAttention : public torch::nn::Module {
   void name_state(const nn::State& state, const std::string& prefix, int64_t kept, std::vector<NamedTensor>& named) const;
 
  private:
+  [[nodiscard]] std::pair<at::Tensor, at::Tensor> queries_and_keys(const at::Tensor& unit, const LayerCall& call) const;
   [[nodiscard]] at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call,
                                   std::vector<nn::SlotUpdate>& updates) const;
 
@@ -30,6 +31,7 @@ class GatedAttention : public torch::nn::Module {
   at::Tensor ema_norm_weight_, qk_scale_, qk_offset_;
   std::shared_ptr<nn::Linear> shared_proj_, value_proj_, gate_proj_, candidate_proj_, output_proj_;
   nn::Slot key_slot_{}, value_slot_{};
+  mutable nn::Derived<at::Tensor> norm_scale_, query_key_scale_;
 };
 
 /// Normalised feed-forward network, the second half of a block; the residual is given.
@@ -43,6 +45,7 @@ class FeedForward : public torch::nn::Module {
  private:
   Config config_;
   at::Tensor norm_weight_, norm_bias_, scale_;
+  mutable nn::Derived<at::Tensor> norm_scale_;
   std::shared_ptr<nn::Linear> gate_, up_, down_;
 };
 

@@ -122,6 +122,18 @@ class TinyRun(WithFolder):
         self.assertEqual(difference["metadata"], [])
         self.assertEqual(len(difference["slots"]), len(tensor_names(self.path("whole"))) - 2)  # the position, the metadata
 
+    def test_a_chat_is_the_text_of_its_template(self):
+        def same(chat, text, *more):
+            answers = [self.generate(*words, *more, "--max-tokens", "3", "--state-out", self.path(name))
+                       for name, words in (("chat", ("--chat", "--prompt", chat)), ("text", ("--prompt", text)))]
+            for key in ("tokens", "position"):
+                self.assertEqual(answers[0][key], answers[1][key])
+
+        same("Who?", "User: Who?\nAssistant:")
+        os.rename(self.path("chat"), self.path("talk"))
+        same("And?", "\nUser: And?\nAssistant:", "--state-in", self.path("talk"))
+        self.refuse_usage("generate", self.run_folder, "--chat", "--prompt", "Who?", "--num-beams", "2", says="--num-beams")
+
     def test_states_that_differ_are_told_apart(self):
         for name, prompt in (("a", "It is a"), ("b", "It is b"), ("c", "It is")):
             self.generate("--prompt", prompt, "--max-tokens", "1", "--state-out", self.path(name))
