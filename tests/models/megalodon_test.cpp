@@ -143,6 +143,16 @@ at::Tensor read_as_released(models::CausalLm& exact, const at::Tensor& tokens, i
   return at::cat(logits, 1);
 }
 
+TEST(Megalodon, TokensReadOneByOneInFp32GiveTheLogitsOfTheWholeSequence) {
+  const at::NoGradGuard no_grad;
+  for (const Overrides& overrides : {Overrides{}, Overrides{{"num_heads", int64_t{1}}}, Overrides{{"attention_window", int64_t{5}}}}) {
+    const auto model = tiny_model(*tiny(overrides), at::kFloat);
+    const at::Tensor tokens = random_tokens(*model, 2, 30), whole = model->forward({.tokens = tokens}).logits;
+    const auto read = read_in_pieces(*model, tokens, std::vector<int64_t>(30, 1));
+    EXPECT_LT((read.logits - whole).abs().max().item<double>(), 2e-5 * whole.abs().max().item<double>());
+  }
+}
+
 const std::pair<std::string, ConfigValue> kUpstreamWindow{"tsn_policy", std::string("upstream_window")}, kShortChunk{"chunk_size", int64_t{3}};
 
 TEST(MegalodonUpstreamWindow, LongTextsAreReadAsTheReleaseEvaluatesThem) {

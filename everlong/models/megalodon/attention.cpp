@@ -45,21 +45,4 @@ at::Tensor dropkey_attention(const at::Tensor& query, const at::Tensor& key, con
   return output;
 }
 
-at::Tensor attend_one(const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values, int64_t num_heads) {
-  const int64_t B = keys.size(0), H = num_heads, z = keys.size(2) / H, e = values.size(2) / H;
-  const auto wide = accumulate_dtype(query.scalar_type());
-  at::Tensor output = at::empty({B, 1, values.size(2)}, values.options());
-  const bool by_row = B <= H;  // the heads of one row, like the rows of one head, are a batch of products that needs no copy
-  for (int64_t i = 0; i < (by_row ? B : H); ++i) {
-    const auto heads = [&](const at::Tensor& x, int64_t width) {
-      return by_row ? x[i].unflatten(-1, {H, width}).transpose(0, 1) : x.narrow(2, i * width, width);
-    };
-    const at::Tensor scores = at::bmm(heads(query, z), heads(keys, z).transpose(1, 2));
-    const at::Tensor weights = at::softmax(scores, -1, wide).to(values.scalar_type());
-    const at::Tensor attended = at::bmm(weights, heads(values, e));
-    heads(output, e).copy_(attended);
-  }
-  return output;
-}
-
 }  // namespace everlong::models::megalodon

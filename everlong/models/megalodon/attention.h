@@ -1,5 +1,5 @@
 #pragma once
-// The two forms of attention that the shared op does not have: dropped keys in training, and one token against a kept chunk.
+// The form of attention that the shared ops do not have: dropped keys in training.
 
 #include "everlong/models/megalodon/layer_call.h"
 #include "everlong/ops/gates/gates.h"
@@ -14,9 +14,5 @@ namespace everlong::models::megalodon {
 /// Source   specification 2.9, the release's fused kernel
 at::Tensor dropkey_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const LayerCall& call, bool causal,
                              const ops::DropoutSpec& dropout);
-
-/// Attends with one new token of every row to all keys, which are read where they are: views into the state are not copied.
-/// Shapes   query [B, 1, Z]; keys [B, S, Z]; values [B, S, E]; any strides along B and S; returns [B, 1, E]
-at::Tensor attend_one(const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values, int64_t num_heads);
 
 }  // namespace everlong::models::megalodon

@@ -9,6 +9,7 @@
 #include "everlong/nn/activation.h"
 #include "everlong/ops/gates/gates.h"
 #include "everlong/ops/linear/linear.h"
+#include "everlong/ops/query_attention/query_attention.h"
 #include "everlong/tensor/activation_checkpointing.h"
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/torch.h"
@@ -93,11 +94,11 @@ at::Tensor GatedAttention::attend(const at::Tensor& query, const at::Tensor& key
                    value_past = config_.causal ? call.slot(value_slot_) : at::Tensor();
   const at::Tensor keys = nn::with_past(key_past, key, call.window), values = nn::with_past(value_past, value, call.window);
   const ops::DropoutSpec dropout = nn::draw_dropout(config_.attention_dropout, is_training());
-  const bool by_view = H > 1 && is_inference() && query.size(1) == 1 && config_.causal && call.plan.uniform() && !call.key_valid;
+  const bool one_query = is_inference() && query.size(1) == 1 && config_.causal && call.plan.uniform() && !call.key_valid && dropout.p == 0;
   at::Tensor attended;
-  if (by_view) {
+  if (one_query) {
     const ops::AttentionPiece& piece = call.pieces.front();
-    attended = attend_one(query, keys.narrow(1, piece.key_begin, piece.key_len), values.narrow(1, piece.key_begin, piece.key_len), H);
+    attended = ops::query_attention(query, keys.narrow(1, piece.key_begin, piece.key_len), values.narrow(1, piece.key_begin, piece.key_len), H);
   } else if (dropout.p > 0 && config_.attention_dropout_mode == AttentionDropout::dropkey) {
     attended = merge_heads(dropkey_attention(split_heads(query, H), split_heads(keys, H), split_heads(values, H), call, config_.causal, dropout), H);
   } else {
