@@ -33,7 +33,7 @@ Syntax declare_generate(Syntax& program, GenerateOptions& options) {
   verb.example("everlong generate runs/first --prompt 'Once upon a time' --temperature 0.8 --top-p 0.95");
   verb.example("everlong generate runs/first --prompt-file book.txt --max-tokens 0 --state-out book.state");
   verb.example("everlong generate runs/first --state-in book.state --prompt 'The moral:'");
-  verb.example("everlong generate runs/megalodon-chat --chat --prompt 'Who wrote Persuasion?' --state-out talk.state");
+  verb.example("everlong generate runs/chat --chat --prompt 'Who wrote Persuasion?' --state-out talk.state");
   verb.example("everlong generate summarizer --source-file report.txt --num-beams 4 --no-repeat-ngram 3");
   return verb;
 }
