@@ -6,7 +6,7 @@ AdamW, no dropout. Both final models are also scored by transformers' code in fp
 
 Run it with the Python of the peer's environment (README.md). everlong trains through its command; here the order of its windows is computed again
 from the seed (Philox and a Feistel permutation, as in everlong/data/batches.cpp), so that both read the same tokens."""
-import argparse, json, pathlib, subprocess, tempfile
+import argparse, json, pathlib, subprocess, sys, tempfile
 
 from comparison import EVERLONG, HERE
 

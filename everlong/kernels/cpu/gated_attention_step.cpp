@@ -8,7 +8,6 @@
 #include "everlong/kernels/cpu/ema.h"
 #include "everlong/kernels/cpu/gates.h"
 #include "everlong/kernels/cpu/matvec.h"
-#include "everlong/kernels/cpu/query_attention.h"
 #include "everlong/kernels/cpu/scratch.h"
 
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
@@ -143,15 +142,7 @@ void attend(const GatedAttentionStep<T>& call, const Between<T>& between, const 
 
 }  // namespace
 
-int64_t gated_attention_workspace(const GatedAttentionShape& shape, int64_t element_bytes) {
-  Scratch scratch(nullptr);
-  if (element_bytes == static_cast<int64_t>(sizeof(float))) {
-    static_cast<void>(Between<float>(shape, scratch));
-  } else {
-    static_cast<void>(Between<uint16_t>(shape, scratch));
-  }
-  return scratch.used();
-}
+int64_t gated_attention_workspace(const GatedAttentionShape& shape, int64_t element_bytes) { return scratch_bytes<Between>(shape, element_bytes); }
 
 template <class T>
 void gated_attention_step(const GatedAttentionStep<T>& call, const ParallelFor& parallel_for) {

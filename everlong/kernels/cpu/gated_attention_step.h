@@ -6,6 +6,7 @@
 #include "everlong/kernels/cpu/attention_weights.h"
 #include "everlong/kernels/cpu/packed_matrix.h"
 #include "everlong/kernels/cpu/parallel.h"
+#include "everlong/kernels/cpu/query_attention.h"
 
 namespace everlong::kernels {
 
@@ -23,13 +24,6 @@ struct LearnedMatrix {
   const T* weight = nullptr;    ///< [out, in]
   const float* bias = nullptr;  ///< [out] or null
   PackedMatrix packed = {};     ///< of the weight, or none
-};
-
-/// Entries of B rows, each [num_keys, width]; the last one is written.
-template <class T>
-struct StepCache {
-  T* data = nullptr;
-  int64_t row_stride = 0;  ///< elements from one row of the batch to the next
 };
 
 /// T is float, or uint16_t holding bfloat16. x and y are [B, D].
@@ -51,7 +45,7 @@ struct GatedAttentionStep {
   const float* offset = nullptr;
   const float* relative_bias = nullptr;  ///< the entry of distance 0, with num_keys - 1 entries before it
   float* ema_state = nullptr;            ///< [B, D, N], read and written
-  StepCache<T> keys, values;
+  CachedRows<T> keys, values;  ///< [num_keys, Z] and [num_keys, U], the last entry of each is written
   T* y = nullptr;
   void* workspace = nullptr;  ///< gated_attention_workspace() bytes, aligned to 64
 };

@@ -121,15 +121,7 @@ void score(const QueryAttention<T>& call, const Between<T>& between, int64_t b, 
 
 }  // namespace
 
-int64_t query_attention_workspace(const QueryAttentionShape& shape, int64_t element_bytes) {
-  Scratch scratch(nullptr);
-  if (element_bytes == static_cast<int64_t>(sizeof(float))) {
-    static_cast<void>(Between<float>(shape, scratch));
-  } else {
-    static_cast<void>(Between<uint16_t>(shape, scratch));
-  }
-  return scratch.used();
-}
+int64_t query_attention_workspace(const QueryAttentionShape& shape, int64_t element_bytes) { return scratch_bytes<Between>(shape, element_bytes); }
 
 template <class T>
 void query_attention(const QueryAttention<T>& call, const ParallelFor& parallel_for) {

@@ -11,7 +11,7 @@ namespace everlong::kernels {
 /// Cached entries of B rows, each [num_keys, width]: dense within a row of the batch.
 template <class T>
 struct CachedRows {
-  const T* data = nullptr;
+  T* data = nullptr;
   int64_t row_stride = 0;  ///< elements from one row of the batch to the next
 };
 
@@ -32,7 +32,7 @@ struct QueryAttention {
   float scale = 1;              ///< softmax only
   const float* bias = nullptr;  ///< the entry of distance 0, with num_keys - 1 entries before it; null = none
   const T* query = nullptr;     ///< [B, H z]
-  CachedRows<T> keys, values;   ///< [A, H z] and [A, H e]
+  CachedRows<const T> keys, values;  ///< [A, H z] and [A, H e]
   T* y = nullptr;               ///< [B, H e]
   void* workspace = nullptr;    ///< query_attention_workspace() bytes, aligned to 64
 };

@@ -23,4 +23,16 @@ class Scratch {
   int64_t used_ = 0;
 };
 
+/// Bytes that the arrays of a call take: those that Arrays<T>(shape, scratch) cuts, for fp32 or for bfloat16 by the size of an element.
+template <template <class> class Arrays, class Shape>
+int64_t scratch_bytes(const Shape& shape, int64_t element_bytes) {
+  Scratch scratch(nullptr);
+  if (element_bytes == static_cast<int64_t>(sizeof(float))) {
+    static_cast<void>(Arrays<float>(shape, scratch));
+  } else {
+    static_cast<void>(Arrays<uint16_t>(shape, scratch));
+  }
+  return scratch.used();
+}
+
 }  // namespace everlong::kernels

@@ -3,6 +3,7 @@
 #include "everlong/base/error.h"
 #include "everlong/kernels/cpu/gated_attention_step.h"
 #include "everlong/ops/linear/linear.h"
+#include "everlong/ops/query_attention/cached_rows.h"
 #include "everlong/tensor/parallel.h"
 #include "everlong/tensor/shape.h"
 #include "everlong/tensor/torch.h"
@@ -13,11 +14,6 @@ namespace {
 using kernels::GatedAttentionShape;
 
 bool dense(const at::Tensor& tensor, at::ScalarType dtype) { return tensor.is_cpu() && tensor.scalar_type() == dtype && tensor.is_contiguous(); }
-
-/// Rows of a batch at any distance, dense within.
-bool dense_rows(const at::Tensor& cache, at::ScalarType dtype) {
-  return cache.is_cpu() && cache.scalar_type() == dtype && cache.dim() == 3 && cache.stride(2) == 1 && cache.stride(1) == cache.size(2);
-}
 
 bool dense_matrix(const GatedAttentionParameters::Product& product, at::ScalarType dtype) {
   return dense(product.matrix.weight, dtype) && dense(product.bias, at::kFloat);
@@ -70,11 +66,6 @@ kernels::LearnedMatrix<T> matrix_of(const GatedAttentionParameters::Product& pro
 }
 
 template <class T>
-kernels::StepCache<T> cache_of(const at::Tensor& cache) {
-  return {static_cast<T*>(cache.mutable_data_ptr()), cache.stride(0)};
-}
-
-template <class T>
 void run(const GatedAttentionShape& shape, const at::Tensor& x, const at::Tensor& normed, const GatedAttentionParameters& p,
          const GatedAttentionMemory& memory, at::Tensor& y) {
   const at::Tensor workspace = at::empty({kernels::gated_attention_workspace(shape, sizeof(T))}, at::kByte);
@@ -92,8 +83,8 @@ void run(const GatedAttentionShape& shape, const at::Tensor& x, const at::Tensor
                                                                .offset = data<float>(p.qk_offset),
                                                                .relative_bias = data<float>(p.relative_bias) + p.relative_bias.size(0) / 2,
                                                                .ema_state = memory.ema.mutable_data_ptr<float>(),
-                                                               .keys = cache_of<T>(memory.keys),
-                                                               .values = cache_of<T>(memory.values),
+                                                               .keys = cached_rows<T>(memory.keys),
+                                                               .values = cached_rows<T>(memory.values),
                                                                .y = static_cast<T*>(y.mutable_data_ptr()),
                                                                .workspace = workspace.mutable_data_ptr()},
                                 parallel_for);

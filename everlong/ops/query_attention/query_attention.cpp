@@ -1,7 +1,7 @@
 #include "everlong/ops/query_attention/query_attention.h"
 
 #include "everlong/base/error.h"
-#include "everlong/kernels/cpu/query_attention.h"
+#include "everlong/ops/query_attention/cached_rows.h"
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/parallel.h"
 #include "everlong/tensor/shape.h"
@@ -12,21 +12,13 @@ namespace {
 
 using kernels::QueryAttentionShape;
 
-/// Rows of a batch at any distance, dense within.
-bool dense_rows(const at::Tensor& cache) { return cache.stride(2) == 1 && cache.stride(1) == cache.size(2); }
-
-template <class T>
-kernels::CachedRows<T> rows_of(const at::Tensor& cache) {
-  return {static_cast<const T*>(cache.const_data_ptr()), cache.stride(0)};
-}
-
 template <class T>
 void run(const QueryAttentionShape& shape, const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values, at::Tensor& y) {
   const at::Tensor workspace = at::empty({kernels::query_attention_workspace(shape, sizeof(T))}, at::kByte);
   kernels::query_attention(kernels::QueryAttention<T>{.shape = shape,
                                                       .query = static_cast<const T*>(query.const_data_ptr()),
-                                                      .keys = rows_of<T>(keys),
-                                                      .values = rows_of<T>(values),
+                                                      .keys = cached_rows<const T>(keys),
+                                                      .values = cached_rows<const T>(values),
                                                       .y = static_cast<T*>(y.mutable_data_ptr()),
                                                       .workspace = workspace.mutable_data_ptr()},
                            parallel_for);
@@ -62,8 +54,8 @@ at::Tensor query_attention(const at::Tensor& query, const at::Tensor& keys, cons
                      .got = describe(query) + ", " + describe(keys) + ", " + describe(values)};
   });
   const auto dtype = query.scalar_type();
-  const bool same = keys.scalar_type() == dtype && values.scalar_type() == dtype && query.is_cpu();
-  if (!same || dtype == at::kDouble || !dense_rows(keys) || !dense_rows(values)) return query_attention_reference(query, keys, values, num_heads);
+  if (!query.is_cpu() || dtype == at::kDouble || !dense_rows(keys, dtype) || !dense_rows(values, dtype))
+    return query_attention_reference(query, keys, values, num_heads);
   const QueryAttentionShape shape{.batch_size = B, .num_heads = H, .key_dim = keys.size(2) / H, .value_dim = values.size(2) / H, .num_keys = A};
   at::Tensor y = at::empty({B, 1, values.size(2)}, values.options());
   if (dtype == at::kFloat) {
