@@ -23,15 +23,9 @@ size_t common_length(std::span<const int32_t> a, std::span<const int32_t> b) {
   return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
 }
 
-/// What a template writes before the answer number `answer`.
-std::string text_before(const std::vector<ChatMessage>& messages, size_t answer, const text::ChatFormat& format) {
-  const std::vector<ChatMessage> turns(messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(answer));
-  return format.chat_template.render(turns, {.bos_token = format.bos_token, .eos_token = format.eos_token, .add_generation_prompt = true});
-}
-
-std::string text_up_to(const std::vector<ChatMessage>& messages, size_t count, const text::ChatFormat& format) {
-  const std::vector<ChatMessage> turns(messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(count));
-  return format.chat_template.render(turns, {.bos_token = format.bos_token, .eos_token = format.eos_token});
+/// What a template writes of the first `count` turns.
+std::string text_of(const std::vector<ChatMessage>& messages, size_t count, const text::ChatFormat& format, bool before_answer) {
+  return format.write({messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(count)}, before_answer);
 }
 
 std::string text_member(const io::Json& object, const char* key, const FileLocation& location) {
@@ -47,12 +41,12 @@ std::string text_member(const io::Json& object, const char* key, const FileLocat
 }  // namespace
 
 EncodedChat encode_chat(const std::vector<ChatMessage>& messages, const text::ChatFormat& format, const text::Tokenizer& tokenizer) {
-  const std::string whole = text_up_to(messages, messages.size(), format);
+  const std::string whole = format.write(messages, false);
   EncodedChat chat{.tokens = encode(tokenizer, whole), .learned = {}, .bytes = static_cast<int64_t>(whole.size())};
   chat.learned.assign(chat.tokens.size(), 0);
   for (size_t i = 0; i < messages.size(); ++i) {
     if (messages[i].role != "assistant") continue;
-    const std::string before = text_before(messages, i, format), after = text_up_to(messages, i + 1, format);
+    const std::string before = text_of(messages, i, format, true), after = text_of(messages, i + 1, format, false);
     require(after.starts_with(before) && whole.starts_with(after), [&] {
       return Complaint{.where = "chat template",
                        .expected = "turns that are written the same whatever follows them",

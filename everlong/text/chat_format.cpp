@@ -61,12 +61,9 @@ ChatTemplate find_template(const io::Json& config, const fs::path& folder, const
 }  // namespace
 
 std::string chat_prompt(const ChatFormat& format, const std::string& message, bool follows) {
-  const auto written = [&](const std::vector<ChatMessage>& turns) {
-    return format.chat_template.render(turns, {.bos_token = format.bos_token, .eos_token = format.eos_token, .add_generation_prompt = true});
-  };
-  if (!follows) return written({{"user", message}});
+  if (!follows) return format.write({{"user", message}}, true);
   const ChatMessage question{"user", "question"}, answer{"assistant", "answer"};
-  const std::string before = written({question}), whole = written({question, answer, {"user", message}});
+  const std::string before = format.write({question}, true), whole = format.write({question, answer, {"user", message}}, true);
   const size_t place = whole.starts_with(before) ? whole.find(answer.content, before.size()) : std::string::npos;
   require(place != std::string::npos, [] {
     return Complaint{.where = "chat template",

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "everlong/text/chat_template.h"
 #include "everlong/text/tokenizer.h"
@@ -17,6 +18,11 @@ inline constexpr std::string_view kChatTemplateFile = "chat_template.jinja";
 struct ChatFormat {
   ChatTemplate chat_template;
   std::string bos_token, eos_token;  ///< as spelled; empty where the tokenizer has none
+
+  /// Writes turns down; `before_answer` = with what stands before an answer to them.
+  [[nodiscard]] std::string write(const std::vector<ChatMessage>& turns, bool before_answer) const {
+    return chat_template.render(turns, {.bos_token = bos_token, .eos_token = eos_token, .add_generation_prompt = before_answer});
+  }
 };
 
 /// Finds the format that goes with the tokenizer of a folder (or of the folder that a file lies in). The template is the first of `template_file` if
