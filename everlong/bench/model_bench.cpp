@@ -17,18 +17,19 @@ namespace {
 /// The parameters of a model as they were, after a time in which its matrices were stored for inference.
 class ForInference {
  public:
-  ForInference(models::TaskHead& model, at::ScalarType dtype) {
+  ForInference(models::TaskHead& model, at::ScalarType dtype) : model_(model) {
     for (const at::Tensor& parameter : model.parameters()) before_.emplace_back(parameter, parameter.detach());
     nn::store_matrices_as(model, dtype);
-    nn::pack_matrices(model);
   }
   ~ForInference() {
     for (auto& [parameter, value] : before_) parameter.set_data(value);
+    nn::pack_matrices(model_);  // the packed forms go where matrices are fp32 again
   }
   ForInference(const ForInference&) = delete;
   ForInference& operator=(const ForInference&) = delete;
 
  private:
+  models::TaskHead& model_;
   std::vector<std::pair<at::Tensor, at::Tensor>> before_;
 };
 
@@ -150,6 +151,7 @@ std::vector<Measurement> bench_model(const std::string& target, models::TaskHead
       all.push_back(bench.encode());
     } else if (causal) {
       all.push_back(bench.prefill());
+      nn::pack_matrices(model);
       all.push_back(bench.decode());
     } else {
       all.push_back(bench.forward());

@@ -10,12 +10,10 @@
 #include <c10/core/ScalarType.h>
 
 #include "everlong/bench/measurement.h"
+#include "everlong/bench/model_phase.h"
 #include "everlong/models/heads/task_head.h"
 
 namespace everlong::bench {
-
-/// What is timed. "encode" is without the memory that scores and gradients take.
-enum class ModelPhase : uint8_t { all, encode, infer, train };
 
 struct ModelBenchOptions {
   int64_t batch_size = 1;
@@ -36,8 +34,8 @@ struct ModelBenchOptions {
                                                                 const std::string& also);
 
 /// Times on random tokens. A causal language model: "prefill" (a whole sequence, with its state), "decode" (token by token after it) and "train
-/// step" (forward, backward, clipping, AdamW); a masked one: "forward" (scores of every place) and "train step". `only` keeps one phase: encode, which is for any other model too
-/// and in no other ("encode": hidden states of whole sequences, nothing carried, no gradient), infer or train. Rates "tokens_per_s", "ms_per_token" at the median, and
+/// step" (forward, backward, clipping, AdamW); a masked one: "forward" (scores of every place) and "train step". `only` keeps one phase,
+/// and encode is the one for any other model: "encode" (hidden states of whole sequences, nothing carried, no gradient). Rates "tokens_per_s", "ms_per_token" at the median, and
 /// "peak_memory_bytes" of the process (CPU memory).
 /// State    the model's parameters are trained on noise, except with `only` encode or infer: not for use afterwards
 /// Errors   InvalidArgument if a size is below 1; Unsupported for another task unless `only` is encode; as the model's forward

@@ -34,16 +34,6 @@ constexpr std::array<Operation, 6> kOperations{{{"ema", bench::bench_ema},
                                                 {"timestep-norm", bench::bench_timestep_norm},
                                                 {"roofs", bench::bench_roofs}}};
 
-bench::ModelPhase phase_of(BenchPhase phase) {
-  switch (phase) {
-    case BenchPhase::all: return bench::ModelPhase::all;
-    case BenchPhase::encode: return bench::ModelPhase::encode;
-    case BenchPhase::infer: return bench::ModelPhase::infer;
-    case BenchPhase::train: return bench::ModelPhase::train;
-  }
-  return bench::ModelPhase::all;
-}
-
 std::shared_ptr<models::TaskHead> model_named(const std::string& target, const BenchOptions& options) {
   if (!std::filesystem::exists(target)) {
     std::string names;
@@ -64,7 +54,7 @@ std::vector<Measurement> measure_model(const std::string& target, const BenchOpt
                                  .dtype = torch_dtype(dtype),
                                  .device = torch_device(options.compute.device),
                                  .activation_checkpointing = options.activation_checkpointing,
-                                 .only = phase_of(options.only)};
+                                 .only = options.only};
     how.batch_size = options.batch_size.value_or(how.batch_size);
     how.seq_len = options.seq_len.value_or(how.seq_len);
     how.decode_tokens = options.decode_tokens.value_or(how.decode_tokens);

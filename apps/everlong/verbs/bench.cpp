@@ -3,8 +3,10 @@
 namespace everlong::app {
 namespace {
 
-constexpr std::pair<std::string_view, BenchPhase> kPhases[] = {
-    {"all", BenchPhase::all}, {"encode", BenchPhase::encode}, {"infer", BenchPhase::infer}, {"train", BenchPhase::train}};
+using bench::ModelPhase;
+
+constexpr std::pair<std::string_view, ModelPhase> kPhases[] = {
+    {"all", ModelPhase::all}, {"encode", ModelPhase::encode}, {"infer", ModelPhase::infer}, {"train", ModelPhase::train}};
 
 }  // namespace
 
@@ -18,7 +20,7 @@ Syntax declare_bench(Syntax& program, BenchOptions& options) {
   verb.integer("--decode-tokens", options.decode_tokens, {.min = 1}, "Tokens generated in one timed call, after a prefix of --seq-len tokens");
   verb.values("--set", options.set, Kind::text, "Change a key of a preset: --set chunk_size=512");
   verb.flag("--activation-checkpointing", options.activation_checkpointing, "Train steps recompute the inside of each layer");
-  verb.choice("--only", options.only, Names<BenchPhase>(kPhases),
+  verb.choice("--only", options.only, Names<ModelPhase>(kPhases),
               "Of a model only hidden states without scores (how it reads long inputs), only prefill and decode, or only train steps");
   verb.integer("--repeat", options.repeat, {.min = 1}, "Timed repetitions; best and median are reported");
   verb.json(options.json).compute(options.compute);

@@ -7,10 +7,9 @@
 #include <vector>
 
 #include "apps/everlong/syntax.h"
+#include "everlong/bench/model_phase.h"
 
 namespace everlong::app {
-
-enum class BenchPhase : uint8_t { all, encode, infer, train };
 
 struct BenchOptions {
   std::vector<std::string> targets;  ///< names of operations or presets, model directories, runs
@@ -19,7 +18,7 @@ struct BenchOptions {
   std::optional<int64_t> decode_tokens;
   std::vector<std::string> set;  ///< "key=value" for presets
   bool activation_checkpointing = false;
-  BenchPhase only = BenchPhase::all;
+  bench::ModelPhase only = bench::ModelPhase::all;
   int64_t repeat = 10;
   bool json = false;
   ComputeOptions compute;
