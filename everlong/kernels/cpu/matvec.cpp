@@ -54,86 +54,108 @@ constexpr int64_t kAhead =
     8192;  ///< bytes: one stream a thread, asked for this early, into the second-level cache; past all of them (nta) halves the speed
 constexpr int64_t kLeast = int64_t{1} << 17;  ///< values that are worth a second thread
 constexpr int64_t kShare = int64_t{1} << 17;  ///< values that a thread takes at a time: long against kAhead
-constexpr int64_t kTogether = 4;              ///< outputs whose vectors of partial sums are added up at once
+constexpr int kTogether = 4;  ///< outputs whose vectors of partial sums are added up at once
 constexpr int64_t kTile = 64;                 ///< outputs that are finished at once
 
-/// Partial sums of one row of the matrix against kRows vectors.
-template <int kRows, class T>
+/// Partial sums of kOutputs rows of the matrix against kRows vectors.
+template <int kRows, int kOutputs, class T>
 struct Partial {
   static constexpr int64_t kVectors = Spread<T>::kVectors;
 
   HWY_INLINE Partial() {
-    for (auto& row : sums)
-      for (Vec& sum : row) sum = hn::Zero(kTag);
+    for (auto& output : sums)
+      for (auto& row : output)
+        for (Vec& sum : row) sum = hn::Zero(kTag);
   }
-  /// Adds the products of the matrix' next values with those at `x` of the first vector.
-  HWY_INLINE void add(const Vec (&values)[kVectors], const T* x, int64_t stride) {
+  /// Adds the products of the next values of each row with those at `x` of each vector.
+  HWY_INLINE void add(const Vec (&values)[kOutputs][kVectors], const T* x, int64_t stride) {
     Vec inputs[kVectors];
     for (int r = 0; r < kRows; ++r) {
       Spread<T>::load(x + r * stride, inputs);
-      for (int64_t v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(values[v], inputs[v], sums[r][v]);
+      for (int o = 0; o < kOutputs; ++o)
+        for (int64_t v = 0; v < kVectors; ++v) sums[o][r][v] = hn::MulAdd(values[o][v], inputs[v], sums[o][r][v]);
     }
   }
-  HWY_INLINE void total(Vec (&out)[kRows]) const {
-    for (int r = 0; r < kRows; ++r) {
-      out[r] = sums[r][0];
-      for (int64_t v = 1; v < kVectors; ++v) out[r] = hn::Add(out[r], sums[r][v]);
+  HWY_INLINE void total(Vec (*out)[kRows]) const {
+    for (int o = 0; o < kOutputs; ++o) {
+      for (int r = 0; r < kRows; ++r) {
+        out[o][r] = sums[o][r][0];
+        for (int64_t v = 1; v < kVectors; ++v) out[o][r] = hn::Add(out[o][r], sums[o][r][v]);
+      }
     }
   }
 
-  Vec sums[kRows][kVectors];
+  Vec sums[kOutputs][kRows][kVectors];
 };
 
 HWY_INLINE void ask_ahead(const void* p) { __builtin_prefetch(static_cast<const char*>(p) + kAhead, 0, 2); }
 
-template <int kRows, class T>
-HWY_INLINE void accumulate(const MatVec<T>& op, const T* w, int64_t whole, Vec (&sums)[kRows]) {
-  Partial<kRows, T> partial;
-  for (int64_t i = 0; i < whole; i += Partial<kRows, T>::kVectors * row::lanes()) {
-    ask_ahead(w + i);
-    Vec values[Partial<kRows, T>::kVectors];
-    Spread<T>::load(w + i, values);
+template <int kRows, int kOutputs, class T>
+HWY_INLINE void accumulate(const MatVec<T>& op, const int64_t* outputs, int64_t whole, Vec (*sums)[kRows]) {
+  constexpr int64_t kVectors = Spread<T>::kVectors;
+  const T* w[kOutputs];
+  for (int o = 0; o < kOutputs; ++o) w[o] = op.w + outputs[o] * op.in_features;
+  Partial<kRows, kOutputs, T> partial;
+  for (int64_t i = 0; i < whole; i += kVectors * row::lanes()) {
+    Vec values[kOutputs][kVectors];
+    for (int o = 0; o < kOutputs; ++o) {
+      ask_ahead(w[o] + i);
+      Spread<T>::load(w[o] + i, values[o]);
+    }
     partial.add(values, op.x + i, op.in_features);
   }
   partial.total(sums);
 }
 
 #if HWY_TARGET != HWY_SCALAR
-/// The same sums in the same order, from the packed form of a row.
-template <int kRows>
-HWY_INLINE void accumulate_packed(const MatVec<uint16_t>& op, int64_t row, Vec (&sums)[kRows]) {
+/// The same sums in the same order, from the packed form of the rows.
+template <int kRows, int kOutputs>
+HWY_INLINE void accumulate_packed(const MatVec<uint16_t>& op, const int64_t* outputs, Vec (*sums)[kRows]) {
   const hn::Repartition<uint8_t, decltype(kTag)> bytes;
+  using Bytes = hn::Vec<decltype(bytes)>;
   const auto V = static_cast<int64_t>(hn::Lanes(bytes));
-  const auto table = hn::LoadDup128(bytes, op.packed.tables + row * PackedMatrix::kTableBytes), low_bits = hn::Set(bytes, 0x0f);
-  const uint8_t* p = op.packed.rows + row * (op.in_features / 2 * 3);
-  Partial<kRows, uint16_t> partial;
-  for (const uint16_t* x = op.x; x < op.x + op.in_features; x += 2 * V, p += 3 * V) {
-    for (int64_t v = 0; v < 3; ++v) ask_ahead(p + v * V);
-    const auto first = hn::Load(bytes, p), second = hn::Load(bytes, p + V), codes = hn::Load(bytes, p + 2 * V);
-    const auto first_high = hn::TableLookupBytes(table, hn::And(codes, low_bits)), second_high = hn::TableLookupBytes(table, hn::ShiftRight<4>(codes));
-    const auto add = [&](auto values, int64_t place) HWY_ATTR {
-      Vec spread[2];
-      Spread<uint16_t>::split(values, spread);
-      partial.add(spread, x + place * (V / 2), op.in_features);
-    };
-    add(hn::InterleaveLower(bytes, first, first_high), 0);
-    add(hn::InterleaveUpper(bytes, first, first_high), 1);
-    add(hn::InterleaveLower(bytes, second, second_high), 2);
-    add(hn::InterleaveUpper(bytes, second, second_high), 3);
+  const auto low_bits = hn::Set(bytes, 0x0f);
+  const uint8_t* rows[kOutputs];
+  for (int o = 0; o < kOutputs; ++o) rows[o] = op.packed.rows + outputs[o] * (op.in_features / 2 * 3);
+  Partial<kRows, kOutputs, uint16_t> partial;
+  for (const uint16_t* x = op.x; x < op.x + op.in_features; x += 2 * V) {
+    Bytes low[kOutputs][2], high[kOutputs][2];
+    for (int o = 0; o < kOutputs; ++o) {
+      for (int64_t v = 0; v < 3; ++v) ask_ahead(rows[o] + v * V);
+      const auto table = hn::LoadDup128(bytes, op.packed.tables + outputs[o] * PackedMatrix::kTableBytes), codes = hn::Load(bytes, rows[o] + 2 * V);
+      for (int64_t v = 0; v < 2; ++v) low[o][v] = hn::Load(bytes, rows[o] + v * V);
+      high[o][0] = hn::TableLookupBytes(table, hn::And(codes, low_bits));
+      high[o][1] = hn::TableLookupBytes(table, hn::ShiftRight<4>(codes));
+      rows[o] += 3 * V;
+    }
+    for (int64_t quarter = 0; quarter < 4; ++quarter) {
+      Vec values[kOutputs][2];
+      for (int o = 0; o < kOutputs; ++o) {
+        const auto a = low[o][quarter / 2], b = high[o][quarter / 2];
+        Spread<uint16_t>::split(quarter % 2 == 0 ? hn::InterleaveLower(bytes, a, b) : hn::InterleaveUpper(bytes, a, b), values[o]);
+      }
+      partial.add(values, x + quarter * (V / 2), op.in_features);
+    }
   }
   partial.total(sums);
 }
 #endif
 
-/// The sums of one output over whole vectors.
-template <int kRows, class T>
-HWY_INLINE void accumulate_output(const MatVec<T>& op, int64_t output, int64_t whole, Vec (&sums)[kRows]) {
+/// The sums of kOutputs outputs over whole vectors.
+template <int kRows, int kOutputs, class T>
+HWY_INLINE void accumulate_outputs(const MatVec<T>& op, const int64_t* outputs, int64_t whole, Vec (*sums)[kRows]) {
 #if HWY_TARGET != HWY_SCALAR
   if constexpr (sizeof(T) == sizeof(uint16_t)) {
-    if (op.packed.tables != nullptr && op.packed.holds(output)) return accumulate_packed<kRows>(op, output, sums);
+    const auto packed = [&](int64_t output) { return op.packed.tables != nullptr && op.packed.holds(output); };
+    const int64_t count = std::count_if(outputs, outputs + kOutputs, packed);
+    if (count == kOutputs) return accumulate_packed<kRows, kOutputs>(op, outputs, sums);
+    if (count > 0) {
+      for (int o = 0; o < kOutputs; ++o) accumulate_outputs<kRows, 1>(op, outputs + o, whole, sums + o);
+      return;
+    }
   }
 #endif
-  accumulate<kRows>(op, op.w + output * op.in_features, whole, sums);
+  accumulate<kRows, kOutputs>(op, outputs, whole, sums);
 }
 
 #if HWY_TARGET == HWY_SCALAR
@@ -166,8 +188,11 @@ HWY_INLINE void add_lanes(Vec a, Vec b, Vec c, Vec d, float* out) {
 /// row.
 template <int kRows, class T>
 HWY_INLINE void dot(const MatVec<T>& op, int64_t whole, int64_t first, int64_t last, float* sums) {
+  constexpr int kOutputs = kRows <= 2 ? kTogether : kTogether / 2;  // as many as there are registers for
   Vec parts[kTogether][kRows];
-  for (int64_t o = 0; o < kTogether; ++o) accumulate_output<kRows>(op, std::min(first + o, last - 1), whole, parts[o]);
+  int64_t outputs[kTogether];
+  for (int64_t o = 0; o < kTogether; ++o) outputs[o] = std::min(first + o, last - 1);
+  for (int64_t o = 0; o < kTogether; o += kOutputs) accumulate_outputs<kRows, kOutputs>(op, outputs + o, whole, parts + o);
   for (int r = 0; r < kRows; ++r) {
     float* row_sums = sums + r * kTile;
     add_lanes(parts[0][r], parts[1][r], parts[2][r], parts[3][r], row_sums);
