@@ -111,10 +111,10 @@ constexpr int64_t kFewSteps = 4;  ///< below, packing the parameters would cost 
 
 template <class T>
 void run_forward(const EmaForward& call, const ParallelFor& parallel_for) {
-  constexpr int64_t kGrain = 32768;
+  constexpr int64_t kGrain = 32768, kStepGrain = 8192;  // values of a step come from memory, each once
   const auto& shape = call.shape;
   if (shape.seq_len < kFewSteps) {
-    const int64_t grain = std::max<int64_t>(1, kGrain / (shape.seq_len * (shape.ema_ndim + 8)));
+    const int64_t grain = std::max<int64_t>(1, kStepGrain / (shape.seq_len * (shape.ema_ndim + 8)));
     parallel_for(0, shape.batch_size * shape.model_dim, grain, [&](int64_t begin, int64_t end) { step_channels<T>(call, begin, end); });
     return;
   }
