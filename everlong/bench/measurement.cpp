@@ -20,16 +20,16 @@ void wait_for(at::Device device) {
 
 }  // namespace
 
-Timing time_calls(const std::function<void()>& call, int64_t repeat, at::Device device) {
+Timing time_calls(const std::function<void()>& call, int64_t repeat, at::Device device, const std::function<void()>& prepare) {
   require(repeat >= 1, [&] { return Complaint{.where = "bench", .expected = "at least one repetition", .got = fmt::format("{}", repeat)}; });
-  call();
-  wait_for(device);
   std::vector<double> times;
-  for (int64_t i = 0; i < repeat; ++i) {
+  for (int64_t i = 0; i <= repeat; ++i) {
+    if (prepare) prepare();
+    wait_for(device);
     const auto start = std::chrono::steady_clock::now();
     call();
     wait_for(device);
-    times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    if (i > 0) times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
   }
   std::sort(times.begin(), times.end());
   return {.best_ms = times.front(), .median_ms = times[times.size() / 2]};

@@ -27,9 +27,9 @@ struct Timing {
   double median_ms = 0;
 };
 
-/// Times `repeat` calls after one that warms up; waits for the device before it reads the clock.
+/// Times `repeat` calls after one that warms up; waits for the device before it reads the clock. `prepare` comes before each of them, untimed.
 /// Errors   InvalidArgument if `repeat` is below 1
-[[nodiscard]] Timing time_calls(const std::function<void()>& call, int64_t repeat, at::Device device = at::kCPU);
+[[nodiscard]] Timing time_calls(const std::function<void()>& call, int64_t repeat, at::Device device = at::kCPU, const std::function<void()>& prepare = {});
 
 /// The most memory that the process held while this object lived.
 class PeakMemory {

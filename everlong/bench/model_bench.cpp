@@ -68,10 +68,13 @@ class ModelBench {
     const at::NoGradGuard no_grad;
     model_.eval();
     const models::ModelInput input{.tokens = tokens_.narrow(1, 0, 1)};
-    return timed("decode", options_.decode_tokens, [&] {
-      nn::State state = state_.clone();
-      for (int64_t i = 0; i < options_.decode_tokens; ++i) state = lm().forward(input, std::move(state), true).state;
-    });
+    nn::State state;
+    return timed(
+        "decode", options_.decode_tokens,
+        [&] {
+          for (int64_t i = 0; i < options_.decode_tokens; ++i) state = lm().forward(input, std::move(state), true).state;
+        },
+        [&] { state = state_.clone(); });
   }
 
   Measurement train_step() {
@@ -90,10 +93,10 @@ class ModelBench {
  private:
   [[nodiscard]] models::CausalLm& lm() const { return dynamic_cast<models::CausalLm&>(model_); }
 
-  Measurement timed(const char* what, int64_t tokens_a_row, const std::function<void()>& call) const {
+  Measurement timed(const char* what, int64_t tokens_a_row, const std::function<void()>& call, const std::function<void()>& prepare = {}) const {
     release_cached_memory();  // what an earlier phase needed is not this one's
     const PeakMemory peak;
-    const Timing timing = time_calls(call, options_.repeat, options_.device);
+    const Timing timing = time_calls(call, options_.repeat, options_.device, prepare);
     const double tokens = static_cast<double>(options_.batch_size * tokens_a_row);
     return {.target = target_,
             .what = what,

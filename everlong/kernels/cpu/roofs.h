@@ -16,7 +16,7 @@ struct Roofs {
 
 struct RoofOptions {
   double seconds = 0.2;                ///< about how long the measurement takes
-  int64_t buffer_bytes = 256LL << 20;  ///< of all threads together; larger than the caches they share, or reads come from there
+  int64_t buffer_bytes = 768LL << 20;  ///< of all threads together; larger than the caches they share, or reads come from there
 };
 
 /// Measures with threads of its own. Other work on the machine lowers the result.
