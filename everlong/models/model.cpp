@@ -49,7 +49,7 @@ void Model::trace_hidden(const ModelInput& input, size_t layer, const at::Tensor
 }
 
 at::Tensor last_hidden(const at::Tensor& hidden, const std::optional<at::Tensor>& valid) {
-  if (!valid) return hidden.narrow(1, hidden.size(1) - 1, 1);
+  if (!valid) return hidden.size(1) == 1 ? hidden : hidden.narrow(1, hidden.size(1) - 1, 1);
   const at::Tensor places = at::arange(1, hidden.size(1) + 1, at::TensorOptions(at::kLong).device(hidden.device()));
   const at::Tensor last = (valid->ne(0).to(at::kLong) * places).argmax(1);
   return hidden.gather(1, last.view({-1, 1, 1}).expand({-1, 1, hidden.size(2)}));

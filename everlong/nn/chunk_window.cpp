@@ -6,6 +6,7 @@
 
 #include "everlong/tensor/activation_checkpointing.h"
 #include "everlong/tensor/torch.h"
+#include "everlong/tensor/view.h"
 
 namespace everlong::nn {
 namespace {
@@ -25,10 +26,11 @@ at::Tensor cat_rows(const at::Tensor& slot, const at::Tensor& fresh, const Chunk
 
 /// Rows that the memory behind a slot has room for: a slot that grows is a view of a larger tensor.
 int64_t capacity_of(const at::Tensor& slot) {
-  if (slot.numel() == 0 || !slot.select(0, 0).is_contiguous()) return slot.size(1);
+  if (slot.numel() == 0) return slot.size(1);
   const int64_t width = slot.numel() / (slot.size(0) * slot.size(1));
   const int64_t needed = (slot.storage_offset() + slot.size(0) * slot.stride(0)) * slot.element_size();
-  const bool whole = slot.stride(1) == width && std::cmp_less_equal(needed, slot.storage().nbytes());
+  const bool dense = slot.dim() == 2 || (slot.dim() == 3 && slot.stride(2) == 1);
+  const bool whole = dense && slot.stride(1) == width && std::cmp_less_equal(needed, slot.storage().nbytes());
   return whole ? slot.stride(0) / width : slot.size(1);
 }
 
@@ -40,7 +42,7 @@ at::Tensor grown(const at::Tensor& slot, int64_t count, int64_t past, at::Scalar
   std::vector<int64_t> shape = slot.sizes().vec();
   if (slot.scalar_type() == dtype && total <= capacity_of(slot)) {
     shape[1] = total;
-    return slot.as_strided(shape, slot.strides());
+    return plain_view(slot, shape, slot.strides());
   }
   shape[1] = std::max({kLeast, 2 * past, total});
   const at::Tensor room = at::empty(shape, slot.options().dtype(dtype));
@@ -48,18 +50,19 @@ at::Tensor grown(const at::Tensor& slot, int64_t count, int64_t past, at::Scalar
   return room.narrow(1, 0, total);
 }
 
-bool all_true(const at::Tensor& flags) {
-  if (!flags.is_cpu() || !flags.is_contiguous()) return flags.all().item<bool>();
-  return std::memchr(flags.const_data_ptr<bool>(), 0, static_cast<size_t>(flags.numel())) == nullptr;
+/// Whether the first `count` flags of a row are all set.
+bool all_true(const at::Tensor& flags, int64_t row, int64_t count) {
+  if (!flags.is_cpu() || flags.stride(1) != 1) return flags[row].narrow(0, 0, count).all().item<bool>();
+  return std::memchr(flags.const_data_ptr<bool>() + row * flags.stride(0), 0, static_cast<size_t>(count)) == nullptr;
 }
 
 std::optional<at::Tensor> window_valid(const ChunkWindow& window, const SequencePlan& plan, const std::optional<at::Tensor>& valid,
                                        const at::Tensor& past_valid) {
   // Columns that no row has read (left of a short past) are not seen by any piece; only real padding needs a mask.
-  bool padded = valid && !all_true(valid->to(at::kBool));
+  bool padded = valid && !valid->all().item<bool>();
   for (int64_t row = 0; row < plan.batch_size && past_valid.defined() && !padded; ++row) {
     const int64_t len = window.row_past[static_cast<size_t>(row)];
-    padded = len > 0 && !all_true(past_valid[row].narrow(0, 0, len));
+    padded = len > 0 && !all_true(past_valid, row, len);
   }
   if (!padded) return std::nullopt;
   const at::Tensor fresh = valid ? valid->to(at::kBool) : at::ones({plan.batch_size, plan.seq_len}, past_valid.options());
@@ -90,7 +93,7 @@ ChunkWindow plan_window(const SequencePlan& plan, int64_t chunk_size, const std:
 at::Tensor with_room(const at::Tensor& slot, int64_t count, const ChunkWindow& window, at::ScalarType dtype) {
   if (!window.uniform || !slot.defined() || !is_inference()) return {};
   const int64_t total = window.past + count;
-  if (window.chunk_size > 0) return total <= slot.size(1) ? slot.narrow(1, 0, total) : at::Tensor();
+  if (window.chunk_size > 0) return total <= slot.size(1) ? plain_narrow(slot, 1, 0, total) : at::Tensor();
   return count <= window.past ? grown(slot, count, window.past, dtype) : at::Tensor();
 }
 
@@ -155,8 +158,13 @@ at::Tensor kept(const at::Tensor& slot, const at::Tensor& all, const ChunkWindow
 
 SlotUpdate kept_flags(Slot slot, const at::Tensor& slot_value, const std::optional<at::Tensor>& valid, const ChunkWindow& window,
                       const SequencePlan& plan, at::Device device) {
-  const at::Tensor flags = valid ? *valid : at::ones({plan.batch_size, plan.seq_len}, at::TensorOptions(at::kBool).device(device));
-  return {.slot = slot, .value = kept(slot_value, with_past(slot_value, flags, window), window, plan)};
+  at::Tensor all = valid ? at::Tensor() : with_room(slot_value, plan.seq_len, window, at::kBool);
+  if (all.defined()) {
+    plain_narrow(all, 1, window.past, plan.seq_len).fill_(true);
+  } else {
+    all = with_past(slot_value, valid ? *valid : at::ones({plan.batch_size, plan.seq_len}, at::TensorOptions(at::kBool).device(device)), window);
+  }
+  return {.slot = slot, .value = kept(slot_value, all, window, plan)};
 }
 
 }  // namespace everlong::nn

@@ -1,23 +1,45 @@
 #include "everlong/nn/linear.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "everlong/base/error.h"
 #include "everlong/ops/linear/linear.h"
+#include "everlong/tensor/activation_checkpointing.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong::nn {
 namespace {
 
 std::pair<int64_t, int64_t> range_of(const at::Tensor& tokens) {
-  if (tokens.numel() == 1) {
-    const int64_t token = tokens.item<int64_t>();
-    return {token, token};
+  if (tokens.is_cpu() && tokens.is_contiguous()) {
+    const int64_t* first = tokens.const_data_ptr<int64_t>();
+    const auto [low, high] = std::minmax_element(first, first + tokens.numel());
+    return {*low, *high};
   }
   const auto [low, high] = at::aminmax(tokens);
   return {low.item<int64_t>(), high.item<int64_t>()};
+}
+
+/// Whether few rows are looked up, without gradients: copying them is a fraction of an operation of libtorch.
+bool copies_rows(const at::Tensor& weight, const at::Tensor& tokens) {
+  constexpr int64_t kFew = 64;
+  return is_inference() && tokens.numel() <= kFew && tokens.is_cpu() && tokens.is_contiguous() && weight.is_cpu() && weight.is_contiguous();
+}
+
+at::Tensor copied_rows(const at::Tensor& weight, const at::Tensor& tokens) {
+  c10::DimVector sizes(tokens.sizes());
+  sizes.push_back(weight.size(1));
+  const at::Tensor rows = at::empty(sizes, weight.options());
+  const size_t row_bytes = static_cast<size_t>(weight.size(1)) * weight.element_size();
+  const auto* from = static_cast<const char*>(weight.const_data_ptr());
+  auto* to = static_cast<char*>(rows.mutable_data_ptr());
+  for (int64_t i = 0; i < tokens.numel(); ++i)
+    std::memcpy(to + static_cast<size_t>(i) * row_bytes, from + static_cast<size_t>(tokens.const_data_ptr<int64_t>()[i]) * row_bytes, row_bytes);
+  return rows;
 }
 
 }  // namespace
@@ -43,7 +65,8 @@ at::Tensor Embedding::forward(const at::Tensor& tokens, at::ScalarType compute_d
                        .hint = "the tokenizer must be the one that the model was trained with"};
     });
   }
-  return at::embedding(weight, tokens, padding_index_).to(compute_dtype);
+  const at::Tensor rows = copies_rows(weight, tokens) ? copied_rows(weight, tokens) : at::embedding(weight, tokens, padding_index_);
+  return rows.scalar_type() == compute_dtype ? rows : rows.to(compute_dtype);
 }
 
 void store_matrices_as(torch::nn::Module& module, at::ScalarType dtype) {

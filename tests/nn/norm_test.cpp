@@ -150,5 +150,18 @@ TEST(Embedding, TokensOutsideTheTableAreRefused) {
   EXPECT_EQ(embedding.forward(at::tensor({0, 4}, at::kLong), at::kFloat).size(1), 2);
 }
 
+TEST(Embedding, ManyTokensOrFewWithGradientsOrWithoutGiveTheSameRows) {
+  Embedding embedding(50, 3);
+  const at::Tensor many = at::randint(50, {2, 70}, at::kLong);
+  for (const at::ScalarType stored : {at::kFloat, at::kBFloat16})
+    for (const at::Tensor& tokens : {many, many.narrow(1, 3, 1), many.narrow(1, 3, 1).contiguous(), many.narrow(1, 0, 0)}) {
+      embedding.weight.set_data(at::randn({50, 3}).to(stored));
+      const at::Tensor rows = embedding.forward(tokens, at::kFloat);
+      const at::NoGradGuard no_grad;
+      EXPECT_TRUE(testing::all_equal(embedding.forward(tokens, at::kFloat), rows)) << tokens.sizes();
+      EXPECT_TRUE(testing::all_equal(rows, embedding.weight.index({tokens}).to(at::kFloat))) << tokens.sizes();
+    }
+}
+
 }  // namespace
 }  // namespace everlong::nn

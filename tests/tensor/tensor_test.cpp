@@ -5,6 +5,7 @@
 #include "everlong/tensor/device.h"
 #include "everlong/tensor/shape.h"
 #include "everlong/tensor/torch.h"
+#include "everlong/tensor/view.h"
 #include "tests/support/message.h"
 #include "tests/support/torch/tolerance.h"
 
@@ -29,6 +30,26 @@ TEST(Shape, AMismatchShowsAxesAndBothSides) {
   EXPECT_EQ(message, "[ema] expected q [D, N] = [any, 2], got Float [4, 3] on cpu.");
   EXPECT_NE(message_of<InvalidArgument>([] { require_shape("ema", "q", {}, "[D]", {2}); }).find("no tensor"), std::string::npos);
   EXPECT_THROW(require_shape("ema", "q", at::zeros({4}), "[D, N]", {4, 1}), InvalidArgument);
+}
+
+TEST(View, APlainViewIsTheSameMemory) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor base = at::arange(60, at::kFloat).view({3, 4, 5}), part = base.narrow(0, 1, 2);
+  const at::Tensor narrowed = plain_narrow(part, 1, 1, 2);
+  EXPECT_TRUE(testing::all_equal(narrowed, part.narrow(1, 1, 2)));
+  EXPECT_EQ(narrowed.strides(), part.narrow(1, 1, 2).strides());
+  EXPECT_TRUE(testing::all_equal(plain_view(part, {2, 2}, {20, 3}), part.as_strided({2, 2}, {20, 3})));
+  narrowed.fill_(-1);
+  EXPECT_EQ(base[1][1][0].item<float>(), -1);
+  EXPECT_EQ(base[1][0][4].item<float>(), 24);
+  EXPECT_TRUE(narrowed.is_alias_of(base));
+}
+
+TEST(View, WhatIsNotThereIsRefused) {
+  const at::Tensor base = at::zeros({3, 4});
+  EXPECT_ANY_THROW((void)plain_narrow(base, 1, 3, 2));
+  EXPECT_ANY_THROW((void)plain_narrow(base, 1, -1, 2));
+  EXPECT_ANY_THROW((void)plain_narrow(base, 2, 0, 1));
 }
 
 TEST(Device, WordsForDevices) {

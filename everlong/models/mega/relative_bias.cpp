@@ -7,6 +7,7 @@
 #include "everlong/base/error.h"
 #include "everlong/nn/linear.h"
 #include "everlong/tensor/torch.h"
+#include "everlong/tensor/view.h"
 
 namespace everlong::models::mega {
 
@@ -33,12 +34,13 @@ at::Tensor RelativeBiasModule::forward(int64_t attention_len) const {
                        .got = fmt::format("{}", attention_len),
                        .hint = "use chunking, or relative_positional_bias = rotary, which has no limit"};
     });
-    return table_.narrow(0, positions_ - attention_len, 2 * attention_len - 1);
+    const int64_t first = positions_ - attention_len, count = 2 * attention_len - 1;
+    return is_inference() ? plain_narrow(table_, 0, first, count) : table_.narrow(0, first, count);
   }
   if (!is_inference()) return rotary(attention_len);
   int64_t longest = 64;
   while (longest < attention_len) longest *= 2;
-  return longest_.get({alpha_, beta_}, longest, [&] { return rotary(longest); }).narrow(0, longest - attention_len, 2 * attention_len - 1);
+  return plain_narrow(longest_.get({alpha_, beta_}, longest, [&] { return rotary(longest); }), 0, longest - attention_len, 2 * attention_len - 1);
 }
 
 at::Tensor RelativeBiasModule::rotary(int64_t attention_len) const {

@@ -106,7 +106,7 @@ at::Tensor gated_attention_step(const at::Tensor& x, const at::Tensor& normed, c
                                 const GatedAttentionMemory& memory) {
   const GatedAttentionShape shape = shape_of(x, memory);
   check(normed, parameters, memory, shape);
-  const at::Tensor from = x.contiguous(), input = normed.to(x.scalar_type()).contiguous();
+  const at::Tensor from = x.contiguous(), input = (normed.scalar_type() == x.scalar_type() ? normed : normed.to(x.scalar_type())).contiguous();
   at::Tensor y = at::empty(x.sizes(), x.options());
   if (x.scalar_type() == at::kFloat) {
     run<float>(shape, from, input, parameters, memory, y);
