@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """MEGA here against MEGA in Hugging Face transformers, in one run, as a table in Markdown.
 
-    peer/bin/python tools/peers/compare_mega.py [--rows train-1k,train-4k,train-16k,prefill-4k,decode-122m,decode-7m] [--repeat N] [--losses]
+    peer/bin/python tools/peers/compare_mega.py [--rows train-1k,train-4k,train-16k,prefill-4k,decode-122m,decode-7m] [--repeat N] [--rounds N] [--losses]
 
 Run it with the Python of the peer's environment (README.md). First both compute the logits of the same small-16k encoder weights, and the largest
 difference must stay within 1e-4 of the largest logit; then each row times the peer in fp32 and under bf16 autocast and everlong in fp32 and bf16, one
@@ -56,14 +56,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1, help="run all programs of a row in turn so often")
     parser.add_argument("--losses", action="store_true", help="also train both for 30 steps and print their losses, as losses_mega.py does")
     options = parser.parse_args()
     check_outputs()
     print("| row | peer fp32 ms | peer bf16 ms | everlong fp32 ms | everlong bf16 ms | ratio of the better | memory peer / everlong GB |\n|---|---|---|---|---|---|---|")
     for name in options.rows.split(","):
         arguments, preset, row, more = ROWS[name]
-        print_row(name, [time_peer(arguments, dtype, options.repeat) for dtype in ("f32", "bf16")],
-                  [time_ours(preset, row, more, dtype, options.repeat) for dtype in ("f32", "bf16")])
+        print_row(name, lambda: [time_peer(arguments, dtype, options.repeat) for dtype in ("f32", "bf16")],
+                  lambda: [time_ours(preset, row, more, dtype, options.repeat) for dtype in ("f32", "bf16")], options.rounds)
     if options.losses:
         print(flush=True)
         subprocess.run([sys.executable, str(HERE / "losses_mega.py")], check=True)

@@ -2,7 +2,7 @@
 """Megalodon here against megalodon-jax and megalodon-hf, and against a transformer of its size, in one run, as tables in Markdown.
 
     EVERLONG_PROGRAM=build/release/bin/everlong jax/bin/python tools/peers/compare_megalodon.py --hf-python hf/bin/python --hf-path megalodon-hf
-        [--rows train-2k,train-8k,prefill-2k,prefill-8k,decode,transformer-4k,transformer-32k] [--repeat N] [--peers jax,hf]
+        [--rows train-2k,train-8k,prefill-2k,prefill-8k,decode,transformer-4k,transformer-32k] [--repeat N] [--rounds N] [--peers jax,hf]
 
 Run it with the Python of megalodon-jax's environment (README.md). First everlong computes the logits of weights of megalodon-jax, and the largest
 difference must stay within 1e-4 of the largest logit. megalodon-hf is a peer for speed only: its timestep norm leaves out the variance within a token.
@@ -63,6 +63,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", default=",".join([*PEERS, *TRANSFORMERS]))
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1, help="run all programs of a row in turn so often")
     parser.add_argument("--hf-python", default=sys.executable, help="Python of megalodon-hf's environment")
     parser.add_argument("--hf-path", help="a checkout of megalodon-hf")
     parser.add_argument("--peers", default="jax,hf")
@@ -75,14 +76,14 @@ def main():
     for row in rows:
         if row in PEERS:
             mode, length = PEERS[row]
-            print_row(row, time_peers(options, mode, length), time_ours(mode, length, options.repeat))
+            print_row(row, lambda: time_peers(options, mode, length), lambda: time_ours(mode, length, options.repeat), options.rounds)
     if any(row in TRANSFORMERS for row in rows):
         print("\n| train step, bf16 | transformer ms | megalodon ms | ratio | memory GB |\n|---|---|---|---|---|", flush=True)
     for row in rows:
         if row in TRANSFORMERS:
             shape = ["--seq-len", str(TRANSFORMERS[row]), "--decode-tokens", "1", "--activation-checkpointing"]
-            print_row(row, [everlong("transformer-small", "train step", [*TRANSFORMER, *shape], "bf16", options.repeat)],
-                      [everlong("megalodon-40m", "train step", [*OURS, *shape], "bf16", options.repeat)])
+            print_row(row, lambda: [everlong("transformer-small", "train step", [*TRANSFORMER, *shape], "bf16", options.repeat)],
+                      lambda: [everlong("megalodon-40m", "train step", [*OURS, *shape], "bf16", options.repeat)], options.rounds)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """What the comparisons share: one program a measurement, in a process of its own, and the rows of their tables."""
-import json, os, pathlib, subprocess, sys
+import json, os, pathlib, statistics, subprocess, sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 EVERLONG = os.environ.get("EVERLONG_PROGRAM", str(HERE.parents[1] / "build/release/bin/everlong"))
@@ -40,9 +40,25 @@ def cell(one):
     return one.get("error", "") or f"{one['ms']:,.1f} (spread {one['ms'] / one['best']:.2f})"
 
 
-def print_row(name, theirs, mine):
-    """A row of the table: every time, the ratio of the better of each side, and the smaller memory of each."""
+def over_rounds(times):
+    """One program's times of several rounds as one: the median of the medians, the best of all."""
+    good = [t for t in times if "ms" in t]
+    if not good:
+        return times[0]
+    return {"ms": statistics.median(t["ms"] for t in good), "best": min(t["best"] for t in good), "memory": max(t["memory"] for t in good)}
+
+
+def ratio_of(theirs, mine):
+    return min(t["ms"] for t in theirs if "ms" in t) / min(m["ms"] for m in mine)
+
+
+def print_row(name, time_theirs, time_mine, rounds=1):
+    """A row of the table: every time, the ratio of the better of each side (of several rounds the median, the least and the most), and the smaller
+    memory of each. In a round all programs run in turn, so that each ratio is of one moment of the machine."""
+    both = [(time_theirs(), time_mine()) for _ in range(rounds)]
+    theirs, mine = ([over_rounds(times) for times in zip(*side)] for side in zip(*both))
     good = [t for t in theirs if "ms" in t]
-    ratio = f"{min(t['ms'] for t in good) / min(m['ms'] for m in mine):.1f}" if good else "peer failed"
+    ratios = [ratio_of(*one) for one in both] if good else []
+    ratio = f"{statistics.median(ratios):.1f}" + (f" ({min(ratios):.1f} to {max(ratios):.1f})" if rounds > 1 else "") if good else "peer failed"
     memory = f"{min((t['memory'] for t in good), default=0) / 1e9:.2f} / {min(m['memory'] for m in mine) / 1e9:.2f}"
     print(f"| {name} | " + " | ".join(cell(one) for one in [*theirs, *mine]) + f" | {ratio} | {memory} |", flush=True)
