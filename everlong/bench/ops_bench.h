@@ -32,6 +32,10 @@ struct OpBenchOptions {
 /// Output matrix and cross-entropy in one: B 1, T 2048, D 768, V 50265. Rate as for attention.
 [[nodiscard]] std::vector<Measurement> bench_cross_entropy(const OpBenchOptions& options);
 
+/// One row (--batch-size, up to four) times a learned matrix of 768 inputs, as in decoding: 1,024 outputs that stay in a cache and a quarter of a million that do not,
+/// bf16 packed as well. Rate "gb_per_s" of the matrix' bytes, at the best time.
+[[nodiscard]] std::vector<Measurement> bench_linear(const OpBenchOptions& options);
+
 /// Timestep norm: B 1, T 16384, D 768, G 32. Rates "gb_per_s" of the least traffic, at the best time, and "copy_gb_per_s" of the machine, measured
 /// just before. "forward", "backward": the kernels on memory that exists; "op forward": with torch's allocations.
 [[nodiscard]] std::vector<Measurement> bench_timestep_norm(const OpBenchOptions& options);

@@ -113,6 +113,17 @@ TEST(OpsBench, RatesFollowFromWorkAndTime) {
   EXPECT_NEAR(rate(loss[1], "gflops") * loss[1].best_ms * 1e6 / (3 * 2.0 * 4 * 768 * 50265), 1, 1e-9);
 }
 
+TEST(OpsBench, LinearCountsTheBytesOfTheMatrix) {
+  const auto rows = bench_linear({.dtype = at::kBFloat16, .repeat = 1});
+  ASSERT_GE(rows.size(), 2U);
+  double expected = 2.0 * 1024 * 768;
+  for (const Measurement& row : rows) {
+    if (row.what == "matrix in memory") expected *= 256;
+    const double share = row.what.ends_with("packed") ? 0.75 + 16.0 / (2 * 768) : 1;
+    EXPECT_NEAR(row.rates[0].second * row.best_ms * 1e6, expected * share, expected * 1e-3) << row.what;
+  }
+}
+
 TEST(OpsBench, TimestepNormIsHeldAgainstTheCopyRoof) {
   const auto rows = bench_timestep_norm({.seq_len = 16, .dtype = at::kFloat, .repeat = 2, .max_threads = 1});
   expect_sane(rows, "timestep-norm");

@@ -27,10 +27,11 @@ struct Operation {
   std::string_view name;
   std::vector<Measurement> (*run)(const bench::OpBenchOptions&);
 };
-constexpr std::array<Operation, 6> kOperations{{{"ema", bench::bench_ema},
+constexpr std::array<Operation, 7> kOperations{{{"ema", bench::bench_ema},
                                                 {"complex-ema", bench::bench_complex_ema},
                                                 {"attention", bench::bench_attention},
                                                 {"cross-entropy", bench::bench_cross_entropy},
+                                                {"linear", bench::bench_linear},
                                                 {"timestep-norm", bench::bench_timestep_norm},
                                                 {"roofs", bench::bench_roofs}}};
 

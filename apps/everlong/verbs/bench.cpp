@@ -13,7 +13,7 @@ constexpr std::pair<std::string_view, ModelPhase> kPhases[] = {
 Syntax declare_bench(Syntax& program, BenchOptions& options) {
   Syntax verb = program.verb("bench", "Time operations and models on this machine");
   verb.values("TARGET", options.targets, Kind::path,
-              "ema, complex-ema, attention, cross-entropy, timestep-norm, roofs, a preset such as mega-small, a model directory or a run")
+              "ema, complex-ema, attention, cross-entropy, linear, timestep-norm, roofs, a preset such as mega-small, a model directory or a run")
       .required();
   verb.integer("--batch-size", options.batch_size, {.min = 1}, "Sequences at once");
   verb.integer("--seq-len", options.seq_len, {.min = 1}, "Tokens a sequence");
