@@ -22,7 +22,7 @@ endmacro()
 
 everlong_cxx_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-  everlong_cxx_options("-Xclang -fno-pch-timestamp")
+  everlong_cxx_options("-Xclang -fno-pch-timestamp" -Wshadow-field-in-constructor)  # the latter is what g++ means by -Wshadow
 else()
   everlong_cxx_options(-fpch-preprocess)
 endif()

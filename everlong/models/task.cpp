@@ -34,8 +34,8 @@ Fields TaskConfig::fields() {
   fields.add("num_labels", num_labels, "classes or values that a classifier gives", {.min = 1})
       .add("problem_type", problem_type, "what sequence labels mean", std::span<const std::pair<std::string_view, ProblemType>>(kProblemTypes))
       .add("classifier_dropout", classifier_dropout, "dropout before classifiers; null = the model's hidden_dropout_prob", {.min = 0, .max = 0.999});
-  const Fields classifier = classifier_fields();
-  for (const Field& field : classifier.all()) fields.append(field);
+  const Fields of_classifier = classifier_fields();
+  for (const Field& field : of_classifier.all()) fields.append(field);
   return fields;
 }
 

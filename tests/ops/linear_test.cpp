@@ -81,11 +81,13 @@ class PackedMatrixTest : public ::testing::Test {
 
 TEST_F(PackedMatrixTest, ProductsAreTheSameToTheBit) {
   const PoisonAllocations poison;
-  for (const int64_t in : {128, 768})
+  for (const int64_t in : {128, 768, 8960})
     for (const int64_t out : {1, 70, 300}) {
       at::Tensor w = weights(out, in);
       w[0] = 0;
-      w[out / 2][3] = 1e-30;  // a row that holds too many exponents is read as it is
+      w[out / 2][3] = 1e-30;  // blocks that hold too many exponents are read as they are: the first, one within, the last
+      w[out / 3][in / 2] = -1e-31;
+      w[out - 1][in - 1] = 1e-32;
       if (out > 8) w[5][in - 1] = std::numeric_limits<float>::infinity();
       if (out > 8) w[7] = at::linspace(-1e4, 1e4, in).to(at::kBFloat16);
       const PackedMatrix packed(w);
@@ -98,7 +100,7 @@ TEST_F(PackedMatrixTest, ProductsAreTheSameToTheBit) {
 }
 
 TEST_F(PackedMatrixTest, TakesThreeQuartersOfTheBytesAndATable) {
-  EXPECT_EQ(PackedMatrix(weights(300, 768)).num_bytes(), 300 * (768 * 3 / 2 + 16));
+  EXPECT_EQ(PackedMatrix(weights(300, 768)).num_bytes(), 300 * (768 * 3 / 2 + 24));
   for (const at::Tensor& w : {at::randn({300, 768}), weights(300, 100), weights(128, 300).t(), at::randint(1 << 15, {300, 768}, at::kShort).view(at::kBFloat16)})
     EXPECT_EQ(PackedMatrix(w).num_bytes(), 0) << w.toString();
 }

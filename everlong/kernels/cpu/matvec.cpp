@@ -116,9 +116,13 @@ HWY_INLINE void accumulate_packed(const MatVec<uint16_t>& op, const int64_t* out
   const auto V = static_cast<int64_t>(hn::Lanes(bytes));
   const auto low_bits = hn::Set(bytes, 0x0f);
   const uint8_t* rows[kOutputs];
-  for (int o = 0; o < kOutputs; ++o) rows[o] = op.packed.rows + outputs[o] * (op.in_features / 2 * 3);
+  uint64_t left_out = 0;
+  for (int o = 0; o < kOutputs; ++o) {
+    rows[o] = op.packed.rows + outputs[o] * (op.in_features / 2 * 3);
+    left_out |= op.packed.left_out[outputs[o]];
+  }
   Partial<kRows, kOutputs, uint16_t> partial;
-  for (const uint16_t* x = op.x; x < op.x + op.in_features; x += 2 * V) {
+  for (int64_t block = 0; block * 2 * V < op.in_features; ++block) {
     Bytes low[kOutputs][2], high[kOutputs][2];
     for (int o = 0; o < kOutputs; ++o) {
       for (int64_t v = 0; v < 3; ++v) ask_ahead(rows[o] + v * V);
@@ -128,13 +132,19 @@ HWY_INLINE void accumulate_packed(const MatVec<uint16_t>& op, const int64_t* out
       high[o][1] = hn::TableLookupBytes(table, hn::ShiftRight<4>(codes));
       rows[o] += 3 * V;
     }
+    const uint64_t bit = PackedMatrix::bit_of(block);
     for (int64_t quarter = 0; quarter < 4; ++quarter) {
+      const int64_t place = block * 2 * V + quarter * (V / 2);
       Vec values[kOutputs][2];
       for (int o = 0; o < kOutputs; ++o) {
         const auto a = low[o][quarter / 2], b = high[o][quarter / 2];
         Spread<uint16_t>::split(quarter % 2 == 0 ? hn::InterleaveLower(bytes, a, b) : hn::InterleaveUpper(bytes, a, b), values[o]);
       }
-      partial.add(values, x + quarter * (V / 2), op.in_features);
+      if (HWY_UNLIKELY((left_out & bit) != 0)) {
+        for (int o = 0; o < kOutputs; ++o)
+          if ((op.packed.left_out[outputs[o]] & bit) != 0) Spread<uint16_t>::load(op.w + outputs[o] * op.in_features + place, values[o]);
+      }
+      partial.add(values, op.x + place, op.in_features);
     }
   }
   partial.total(sums);
@@ -146,13 +156,7 @@ template <int kRows, int kOutputs, class T>
 HWY_INLINE void accumulate_outputs(const MatVec<T>& op, const int64_t* outputs, int64_t whole, Vec (*sums)[kRows]) {
 #if HWY_TARGET != HWY_SCALAR
   if constexpr (sizeof(T) == sizeof(uint16_t)) {
-    const auto packed = [&](int64_t output) { return op.packed.tables != nullptr && op.packed.holds(output); };
-    const int64_t count = std::count_if(outputs, outputs + kOutputs, packed);
-    if (count == kOutputs) return accumulate_packed<kRows, kOutputs>(op, outputs, sums);
-    if (count > 0) {
-      for (int o = 0; o < kOutputs; ++o) accumulate_outputs<kRows, 1>(op, outputs + o, whole, sums + o);
-      return;
-    }
+    if (op.packed.rows != nullptr) return accumulate_packed<kRows, kOutputs>(op, outputs, sums);
   }
 #endif
   accumulate<kRows, kOutputs>(op, outputs, whole, sums);

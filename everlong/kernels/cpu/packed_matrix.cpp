@@ -39,8 +39,8 @@ using Table = std::array<uint8_t, PackedMatrix::kTableBytes>;
 
 int top_of(uint16_t value) { return (value >> 8) & 0x7f; }
 
-/// The code of each of the commonest tops of the row, -1 of the others; the table that decodes them. Whether they are all.
-bool choose_codes(const uint16_t* row, int64_t in_features, std::array<int8_t, kTops>& codes, Table& table) {
+/// The code of each of the commonest tops of the row, -1 of the others; the table that decodes them.
+void choose_codes(const uint16_t* row, int64_t in_features, std::array<int8_t, kTops>& codes, Table& table) {
   std::array<int64_t, kTops> counts{};
   for (int64_t i = 0; i < in_features; ++i) ++counts[static_cast<size_t>(top_of(row[i]))];
   std::array<int, kTops> order;
@@ -49,15 +49,16 @@ bool choose_codes(const uint16_t* row, int64_t in_features, std::array<int8_t, k
     return counts[static_cast<size_t>(a)] > counts[static_cast<size_t>(b)];
   });
   codes.fill(-1);
-  int64_t held = 0;
   for (int code = 0; code < kCodes; ++code) {
     const int top = order[static_cast<size_t>(code)];
     codes[static_cast<size_t>(top)] = static_cast<int8_t>(code);
     table[static_cast<size_t>(code)] = static_cast<uint8_t>(top);
     table[static_cast<size_t>(code + kCodes)] = static_cast<uint8_t>(top | 0x80);
-    held += counts[static_cast<size_t>(top)];
   }
-  return held == in_features;
+}
+
+bool fits(const uint16_t* values, int64_t count, const std::array<int8_t, kTops>& codes) {
+  return std::all_of(values, values + count, [&](uint16_t value) { return codes[static_cast<size_t>(top_of(value))] >= 0; });
 }
 
 /// A block: the low bytes of its first half, those of its second, and a byte for each pair of high ones, first half in the low bits. Within a half a value lies
@@ -79,18 +80,26 @@ void pack_block(const uint16_t* values, int64_t vector, const std::array<int8_t,
 
 int64_t packed_block() { return 2 * HWY_DYNAMIC_DISPATCH(vector_bytes)(); }
 
-int64_t pack_matrix(const uint16_t* w, int64_t out_features, int64_t in_features, uint8_t* tables, uint8_t* rows, const ParallelFor& parallel_for) {
-  const int64_t block = packed_block(), row_bytes = in_features * 3 / 2;
+int64_t pack_matrix(const uint16_t* w, int64_t out_features, int64_t in_features, const PackedArrays& packed, const ParallelFor& parallel_for) {
+  const int64_t block = packed_block(), num_blocks = in_features / block, row_bytes = in_features * 3 / 2;
   std::atomic<int64_t> left_out = 0;
   parallel_for(0, out_features, std::max<int64_t>(1, 65536 / in_features), [&](int64_t begin, int64_t end) {
     std::array<int8_t, kTops> codes;
     Table table;
     for (int64_t row = begin; row < end; ++row) {
       const uint16_t* values = w + row * in_features;
-      const bool packed = choose_codes(values, in_features, codes, table);
-      if (!packed) table[kCodes] = 0, ++left_out;
-      std::memcpy(tables + row * PackedMatrix::kTableBytes, table.data(), table.size());
-      for (int64_t i = 0; packed && i < in_features; i += block) pack_block(values + i, block / 2, codes, rows + row * row_bytes + i * 3 / 2);
+      choose_codes(values, in_features, codes, table);
+      std::memcpy(packed.tables + row * PackedMatrix::kTableBytes, table.data(), table.size());
+      uint64_t& bits = packed.left_out[row] = 0;
+      for (int64_t i = 0; i < num_blocks; ++i)
+        if (!fits(values + i * block, block, codes)) bits |= PackedMatrix::bit_of(i);
+      for (int64_t i = 0; i < num_blocks; ++i) {
+        if ((bits & PackedMatrix::bit_of(i)) != 0) {
+          ++left_out;
+        } else {
+          pack_block(values + i * block, block / 2, codes, packed.rows + row * row_bytes + i * block * 3 / 2);
+        }
+      }
     }
   });
   return left_out;

@@ -15,7 +15,7 @@ class PackedMatrix {
  public:
   PackedMatrix() = default;
   /// Shapes  weight [out, in]. Empty where there is no packed form: another dtype or device, `in` no multiple of what the processor unpacks at once,
-  /// or most rows with more exponents than a packed row holds.
+  /// or most blocks with more exponents than a packed row holds.
   explicit PackedMatrix(const at::Tensor& weight);
 
   /// What the kernel reads in place of `weight`; nothing if it is not the tensor this was made of, or has changed since.
@@ -23,15 +23,15 @@ class PackedMatrix {
   [[nodiscard]] int64_t num_bytes() const;
 
  private:
-  at::Tensor tables_, rows_;
+  at::Tensor tables_, rows_, left_out_;
   std::optional<c10::weak_intrusive_ptr<c10::StorageImpl>> source_;  ///< kept from being another tensor's, not kept in memory
   int64_t version_ = 0;
 };
 
 /// A learned matrix, and what decoding reads in its place.
 struct Matrix {
-  Matrix(const at::Tensor& weight) : weight(weight) {}  // NOLINT(google-explicit-constructor): a matrix is a tensor first
-  Matrix(const at::Tensor& weight, const PackedMatrix& packed) : weight(weight), packed(packed.view(weight)) {}
+  Matrix(const at::Tensor& plain) : weight(plain) {}  // NOLINT(google-explicit-constructor): a matrix is a tensor first
+  Matrix(const at::Tensor& plain, const PackedMatrix& form) : weight(plain), packed(form.view(plain)) {}
 
   at::Tensor weight;  ///< [out, in]
   kernels::PackedMatrix packed = {};
