@@ -52,12 +52,16 @@ void expect_consistent(const Batch& batch, const Documents& documents, bool rest
       EXPECT_EQ(targets[at], is_last ? kNoTarget : tokens[at] + 1);
       num_targets += is_last ? 0 : 1;
       if (i == 0) {
-        if (restarts_everywhere || place[token] == 0) EXPECT_TRUE(restart[static_cast<size_t>(row)]);
+        if (restarts_everywhere || place[token] == 0) {
+          EXPECT_TRUE(restart[static_cast<size_t>(row)]);
+        }
         continue;
       }
       EXPECT_EQ(ids[at] != ids[at - 1], place[token] == 0);
       any_inside |= place[token] == 0;
-      if (place[token] != 0) EXPECT_EQ(tokens[at], tokens[at - 1] + 1);
+      if (place[token] != 0) {
+        EXPECT_EQ(tokens[at], tokens[at - 1] + 1);
+      }
     }
   }
   EXPECT_EQ(batch.num_targets, num_targets);
@@ -165,7 +169,9 @@ TEST(DocumentLanes, ALaneReadsItsPartInOrder) {
     for (size_t row = 0; row < 3; ++row) {
       const bool continues = carried_target[row] != kNoTarget;
       EXPECT_EQ(restart[row] != 0, i == 0 || !continues);  // a document that goes on does so exactly where the row left it
-      if (continues) EXPECT_EQ(tokens[row * 7], carried_target[row]);
+      if (continues) {
+        EXPECT_EQ(tokens[row * 7], carried_target[row]);
+      }
       carried_target[row] = targets[row * 7 + 6];
     }
   }

@@ -341,10 +341,18 @@ TEST(MegalodonAcceptance, Line09InBf16StatisticsAndAveragesStayWide) {
   for (size_t i = 0; i < slots.size(); ++i) {
     const at::ScalarType dtype = read.state.tensors()[i].scalar_type();
     const auto is = [&](const char* end) { return slots[i].name.ends_with(end); };
-    if (is(".mean") || is(".variance")) EXPECT_EQ(dtype, at::kDouble) << slots[i].name;
-    if (is(".ema.h")) EXPECT_EQ(dtype, at::kFloat) << slots[i].name;
-    if (is(".key") || is(".value")) EXPECT_EQ(dtype, at::kBFloat16) << slots[i].name;
-    if (is(".count")) EXPECT_EQ(dtype, at::kLong) << slots[i].name;
+    if (is(".mean") || is(".variance")) {
+      EXPECT_EQ(dtype, at::kDouble) << slots[i].name;
+    }
+    if (is(".ema.h")) {
+      EXPECT_EQ(dtype, at::kFloat) << slots[i].name;
+    }
+    if (is(".key") || is(".value")) {
+      EXPECT_EQ(dtype, at::kBFloat16) << slots[i].name;
+    }
+    if (is(".count")) {
+      EXPECT_EQ(dtype, at::kLong) << slots[i].name;
+    }
   }
 }
 

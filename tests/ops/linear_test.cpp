@@ -91,7 +91,9 @@ TEST_F(PackedMatrixTest, ProductsAreTheSameToTheBit) {
       if (out > 8) w[5][in - 1] = std::numeric_limits<float>::infinity();
       if (out > 8) w[7] = at::linspace(-1e4, 1e4, in).to(at::kBFloat16);
       const PackedMatrix packed(w);
-      if (out > 2) ASSERT_TRUE(is_used(packed, w));
+      if (out > 2) {
+        ASSERT_TRUE(is_used(packed, w));
+      }
       for (const int64_t rows : {1, 2, 3, 4}) {
         const at::Tensor x = at::randn({rows, in}).to(at::kBFloat16);
         EXPECT_TRUE(all_equal(ops::linear(x, {w, packed}), ops::linear(x, w))) << in << " to " << out << ", " << rows << " rows";

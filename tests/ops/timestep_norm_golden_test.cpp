@@ -82,7 +82,7 @@ TEST_P(TimestepNormGolden, TheKernelAgreesWithinFp32) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, TimestepNormGolden,
                          ::testing::Values("carried", "constant", "fresh", "offset", "one_group", "packed", "padded_holes", "padded_tail"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& instance) { return std::string(instance.param); });
 
 }  // namespace
 }  // namespace everlong::ops

@@ -120,7 +120,9 @@ TEST_F(ConvertMegalodon, EveryTensorAndKeyComesBackFromMegalodonHf) {
     expect_same(weights_of(model), weights_of(back), true, settings);
     auto before = config_of(model), after = config_of(back);
     after.erase("torch_dtype");
-    if (before["rope_base"].is_null()) EXPECT_TRUE(after["rope_base"].is_null()) << settings;
+    if (before["rope_base"].is_null()) {
+      EXPECT_TRUE(after["rope_base"].is_null()) << settings;
+    }
     EXPECT_EQ(before, after) << settings;
     EXPECT_FALSE(last_.notes.empty()) << "its norm computes other numbers";
   }

@@ -58,7 +58,9 @@ TEST_F(ConvertModel, EveryTensorArrivesUnchangedUnderItsPublicName) {
 TEST_F(ConvertModel, ADtypeThatIsAskedForHoldsForEveryTensorAndIsSaidInTheConfiguration) {
   static_cast<void>(convert_model(source(), folder_ / "out", {.dtype = at::kBFloat16}));
   for (const auto& [name, tensor] : weights_of(folder_ / "out"))
-    if (tensor.is_floating_point()) EXPECT_EQ(tensor.scalar_type(), at::kBFloat16) << name;
+    if (tensor.is_floating_point()) {
+      EXPECT_EQ(tensor.scalar_type(), at::kBFloat16) << name;
+    }
   EXPECT_EQ(config_of(folder_ / "out")["torch_dtype"], "bfloat16");
 }
 
