@@ -10,6 +10,7 @@
 #include "everlong/ops/linear/linear.h"
 #include "everlong/tensor/activation_checkpointing.h"
 #include "everlong/tensor/torch.h"
+#include "everlong/tensor/view.h"
 
 namespace everlong::nn {
 namespace {
@@ -65,8 +66,7 @@ at::Tensor Embedding::forward(const at::Tensor& tokens, at::ScalarType compute_d
                        .hint = "the tokenizer must be the one that the model was trained with"};
     });
   }
-  const at::Tensor rows = copies_rows(weight, tokens) ? copied_rows(weight, tokens) : at::embedding(weight, tokens, padding_index_);
-  return rows.scalar_type() == compute_dtype ? rows : rows.to(compute_dtype);
+  return as_dtype(copies_rows(weight, tokens) ? copied_rows(weight, tokens) : at::embedding(weight, tokens, padding_index_), compute_dtype);
 }
 
 void store_matrices_as(torch::nn::Module& module, at::ScalarType dtype) {

@@ -1,5 +1,6 @@
 #include "everlong/tensor/view.h"
 
+#include "everlong/tensor/activation_checkpointing.h"
 #include "everlong/tensor/torch.h"
 
 namespace everlong {
@@ -20,6 +21,7 @@ at::Tensor plain_view(const at::Tensor& tensor, at::IntArrayRef sizes, at::IntAr
 at::Tensor plain_narrow(const at::Tensor& tensor, int64_t axis, int64_t begin, int64_t length) {
   TORCH_CHECK(axis < tensor.dim() && begin >= 0 && length >= 0 && begin + length <= tensor.size(axis), "plain_narrow: [", begin, ", ", begin + length,
               ") of axis ", axis, " of ", tensor.sizes());
+  if (!is_inference()) return tensor.narrow(axis, begin, length);
   c10::DimVector sizes(tensor.sizes());
   sizes[static_cast<size_t>(axis)] = length;
   return view_at(tensor, sizes, tensor.strides(), tensor.storage_offset() + begin * tensor.stride(axis));

@@ -66,6 +66,12 @@ TEST(Linear, TheResultDoesNotDependOnTheNumberOfThreads) {
   at::set_num_threads(before);
 }
 
+TEST(PackedMatrix, CommonProcessorsUnpack) {
+#if defined(__x86_64__) || defined(__aarch64__)
+  EXPECT_GT(kernels::packed_block(), 0);  // where it is 0 the tests below say nothing
+#endif
+}
+
 class PackedMatrixTest : public ::testing::Test {
  protected:
   void SetUp() override {

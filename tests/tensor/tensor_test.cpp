@@ -32,6 +32,13 @@ TEST(Shape, AMismatchShowsAxesAndBothSides) {
   EXPECT_THROW(require_shape("ema", "q", at::zeros({4}), "[D, N]", {4, 1}), InvalidArgument);
 }
 
+TEST(View, OnlyWhatIsOfAnotherTypeIsConverted) {
+  const at::Tensor base = at::ones({2});
+  EXPECT_TRUE(as_dtype(base, at::kFloat).is_same(base));
+  EXPECT_EQ(as_dtype(base, at::kDouble).scalar_type(), at::kDouble);
+  EXPECT_FALSE(as_dtype({}, at::kDouble).defined());
+}
+
 TEST(View, APlainViewIsTheSameMemory) {
   const at::NoGradGuard no_grad;
   const at::Tensor base = at::arange(60, at::kFloat).view({3, 4, 5}), part = base.narrow(0, 1, 2);
@@ -45,7 +52,14 @@ TEST(View, APlainViewIsTheSameMemory) {
   EXPECT_TRUE(narrowed.is_alias_of(base));
 }
 
+TEST(View, AGradientFindsItsWayThroughANarrowedTensor) {
+  const at::Tensor base = at::zeros({3, 4}).requires_grad_();
+  plain_narrow(base, 1, 1, 2).sum().backward();
+  EXPECT_TRUE(testing::all_equal(base.grad(), at::tensor({0.0f, 1.0f, 1.0f, 0.0f}).expand({3, 4})));
+}
+
 TEST(View, WhatIsNotThereIsRefused) {
+  const at::NoGradGuard no_grad;
   const at::Tensor base = at::zeros({3, 4});
   EXPECT_ANY_THROW((void)plain_narrow(base, 1, 3, 2));
   EXPECT_ANY_THROW((void)plain_narrow(base, 1, -1, 2));

@@ -156,7 +156,7 @@ template <int kRows, int kOutputs, class T>
 HWY_INLINE void accumulate_outputs(const MatVec<T>& op, const int64_t* outputs, int64_t whole, Vec (*sums)[kRows]) {
 #if HWY_TARGET != HWY_SCALAR
   if constexpr (sizeof(T) == sizeof(uint16_t)) {
-    if (op.packed.rows != nullptr) return accumulate_packed<kRows, kOutputs>(op, outputs, sums);
+    if (op.packed.tables != nullptr) return accumulate_packed<kRows, kOutputs>(op, outputs, sums);
   }
 #endif
   accumulate<kRows, kOutputs>(op, outputs, whole, sums);

@@ -76,6 +76,18 @@ void pack_block(const uint16_t* values, int64_t vector, const std::array<int8_t,
   }
 }
 
+/// Packs the blocks of a row that fit its table. Returns  the bits of those that do not
+uint64_t pack_row(const uint16_t* values, int64_t num_blocks, int64_t block, Table& table, uint8_t* out) {
+  std::array<int8_t, kTops> codes;
+  choose_codes(values, num_blocks * block, codes, table);
+  uint64_t left_out = 0;
+  for (int64_t i = 0; i < num_blocks; ++i)
+    if (!fits(values + i * block, block, codes)) left_out |= PackedMatrix::bit_of(i);
+  for (int64_t i = 0; i < num_blocks; ++i)
+    if ((left_out & PackedMatrix::bit_of(i)) == 0) pack_block(values + i * block, block / 2, codes, out + i * block * 3 / 2);
+  return left_out;
+}
+
 }  // namespace
 
 int64_t packed_block() { return 2 * HWY_DYNAMIC_DISPATCH(vector_bytes)(); }
@@ -84,22 +96,11 @@ int64_t pack_matrix(const uint16_t* w, int64_t out_features, int64_t in_features
   const int64_t block = packed_block(), num_blocks = in_features / block, row_bytes = in_features * 3 / 2;
   std::atomic<int64_t> left_out = 0;
   parallel_for(0, out_features, std::max<int64_t>(1, 65536 / in_features), [&](int64_t begin, int64_t end) {
-    std::array<int8_t, kTops> codes;
     Table table;
     for (int64_t row = begin; row < end; ++row) {
-      const uint16_t* values = w + row * in_features;
-      choose_codes(values, in_features, codes, table);
+      const uint64_t bits = packed.left_out[row] = pack_row(w + row * in_features, num_blocks, block, table, packed.rows + row * row_bytes);
       std::memcpy(packed.tables + row * PackedMatrix::kTableBytes, table.data(), table.size());
-      uint64_t& bits = packed.left_out[row] = 0;
-      for (int64_t i = 0; i < num_blocks; ++i)
-        if (!fits(values + i * block, block, codes)) bits |= PackedMatrix::bit_of(i);
-      for (int64_t i = 0; i < num_blocks; ++i) {
-        if ((bits & PackedMatrix::bit_of(i)) != 0) {
-          ++left_out;
-        } else {
-          pack_block(values + i * block, block / 2, codes, packed.rows + row * row_bytes + i * block * 3 / 2);
-        }
-      }
+      for (int64_t i = 0; i < num_blocks; ++i) left_out += (bits & PackedMatrix::bit_of(i)) != 0 ? 1 : 0;
     }
   });
   return left_out;

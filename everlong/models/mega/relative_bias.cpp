@@ -34,8 +34,7 @@ at::Tensor RelativeBiasModule::forward(int64_t attention_len) const {
                        .got = fmt::format("{}", attention_len),
                        .hint = "use chunking, or relative_positional_bias = rotary, which has no limit"};
     });
-    const int64_t first = positions_ - attention_len, count = 2 * attention_len - 1;
-    return is_inference() ? plain_narrow(table_, 0, first, count) : table_.narrow(0, first, count);
+    return plain_narrow(table_, 0, positions_ - attention_len, 2 * attention_len - 1);
   }
   if (!is_inference()) return rotary(attention_len);
   int64_t longest = 64;

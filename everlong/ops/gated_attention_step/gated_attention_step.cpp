@@ -7,6 +7,7 @@
 #include "everlong/tensor/parallel.h"
 #include "everlong/tensor/shape.h"
 #include "everlong/tensor/torch.h"
+#include "everlong/tensor/view.h"
 
 namespace everlong::ops {
 namespace {
@@ -106,7 +107,7 @@ at::Tensor gated_attention_step(const at::Tensor& x, const at::Tensor& normed, c
                                 const GatedAttentionMemory& memory) {
   const GatedAttentionShape shape = shape_of(x, memory);
   check(normed, parameters, memory, shape);
-  const at::Tensor from = x.contiguous(), input = (normed.scalar_type() == x.scalar_type() ? normed : normed.to(x.scalar_type())).contiguous();
+  const at::Tensor from = x.contiguous(), input = as_dtype(normed, x.scalar_type()).contiguous();
   at::Tensor y = at::empty(x.sizes(), x.options());
   if (x.scalar_type() == at::kFloat) {
     run<float>(shape, from, input, parameters, memory, y);

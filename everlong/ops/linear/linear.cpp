@@ -5,6 +5,7 @@
 #include "everlong/tensor/parallel.h"
 #include "everlong/tensor/shape.h"
 #include "everlong/tensor/torch.h"
+#include "everlong/tensor/view.h"
 
 namespace everlong::ops {
 namespace {
@@ -39,15 +40,14 @@ bool decodes(const at::Tensor& x) {
 
 at::Tensor linear(const at::Tensor& x, const Matrix& learned, const at::Tensor& bias, const LinearFinish& finish) {
   const at::Tensor& w = learned.weight;
-  const auto cast = [](const at::Tensor& tensor, at::ScalarType dtype) { return !tensor.defined() || tensor.scalar_type() == dtype ? tensor : tensor.to(dtype); };
-  const at::Tensor matrix = cast(w, x.scalar_type());
+  const at::Tensor matrix = as_dtype(w, x.scalar_type());
   std::vector<int64_t> shape = x.sizes().vec();
   TORCH_CHECK(shape.back() == w.size(1), "linear: ", x.sizes(), " does not fit a matrix of ", w.sizes());
   shape.back() = w.size(0);
   if (finish.residual.defined()) require_shape("linear", "residual", finish.residual, "[*, out]", shape);
-  if (!decodes(x) || !matrix.is_contiguous()) return finished(at::linear(x, matrix, cast(bias, x.scalar_type())), finish);
+  if (!decodes(x) || !matrix.is_contiguous()) return finished(at::linear(x, matrix, as_dtype(bias, x.scalar_type())), finish);
 
-  const auto dense = [&](const at::Tensor& tensor, at::ScalarType dtype) { return tensor.defined() ? cast(tensor, dtype).contiguous() : tensor; };
+  const auto dense = [](const at::Tensor& tensor, at::ScalarType dtype) { return tensor.defined() ? as_dtype(tensor, dtype).contiguous() : tensor; };
   const at::Tensor offset = dense(bias, at::kFloat), residual = dense(finish.residual, x.scalar_type());
   if (offset.defined()) require_shape("linear", "bias", offset, "[out]", {w.size(0)});
   at::Tensor y = at::empty(shape, x.options());
