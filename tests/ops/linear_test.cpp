@@ -107,9 +107,10 @@ TEST_F(PackedMatrixTest, ProductsAreTheSameToTheBit) {
     }
 }
 
-TEST_F(PackedMatrixTest, TakesThreeQuartersOfTheBytesAndATable) {
-  EXPECT_EQ(PackedMatrix(weights(300, 768)).num_bytes(), 300 * (768 * 3 / 2 + 24));
-  for (const at::Tensor& w : {at::randn({300, 768}), weights(300, 100), weights(128, 300).t(), at::randint(1 << 15, {300, 768}, at::kShort).view(at::kBFloat16)})
+TEST_F(PackedMatrixTest, TakesThreeQuartersOfTheBytesAndTables) {
+  EXPECT_EQ(PackedMatrix(weights(300, 768)).num_bytes(), 300 * (768 * 3 / 2 + 8) + 19 * (16 + 8));  // a table for sixteen rows
+  for (const at::Tensor& w :
+       {at::randn({300, 768}), weights(300, 100), weights(128, 300).t(), at::randint(1 << 15, {300, 768}, at::kShort).view(at::kBFloat16)})
     EXPECT_EQ(PackedMatrix(w).num_bytes(), 0) << w.toString();
 }
 

@@ -81,7 +81,7 @@ HWY_EXPORT(add_rows_bf16);
 HWY_EXPORT(add_sums_f32);
 HWY_EXPORT(add_sums_bf16);
 
-constexpr int64_t kKeys = 128;  ///< keys whose values one thread adds up before others come in: the sums do not depend on the number of threads
+constexpr int64_t kKeys = 64;  ///< keys whose values one thread adds up before others come in: the sums do not depend on the number of threads
 
 int64_t key_blocks(const QueryAttentionShape& shape) { return (shape.num_keys + kKeys - 1) / kKeys; }
 
@@ -154,10 +154,11 @@ void query_attention(const QueryAttention<T>& call, const ParallelFor& parallel_
     for (int64_t head = 0; head < shape.num_heads; head += kMatVecRows) {
       const int64_t heads = std::min(kMatVecRows, shape.num_heads - head);
       score(call, between, b, head, heads, parallel_for);
-      parallel_for(0, heads * blocks, std::max<int64_t>(1, kProducts / (kKeys * e)), [&](int64_t begin, int64_t end) {
+      share_out(parallel_for, heads * blocks, std::max<int64_t>(1, kProducts / (kKeys * e)), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
           const int64_t h = i / blocks, first = i % blocks * kKeys;
-          add_rows(values + first * width + (head + h) * e, width, between.scores + h * A + first, std::min(kKeys, A - first), between.sums + i * e, e);
+          add_rows(values + first * width + (head + h) * e, width, between.scores + h * A + first, std::min(kKeys, A - first), between.sums + i * e,
+                   e);
         }
       });
       for (int64_t h = 0; h < heads; ++h) add_sums(between.sums + h * blocks * e, blocks, call.y + b * width + (head + h) * e, e);

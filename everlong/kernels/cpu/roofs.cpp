@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "everlong/base/error.h"
+#include "everlong/kernels/cpu/bfloat16.h"
 
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
@@ -85,8 +86,6 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 #if defined(__x86_64__)
-bool has_bf16_dot() { return __builtin_cpu_supports("avx512bf16") != 0; }
-
 __attribute__((target("avx512f,avx512bf16"), noinline)) double bf16_dot(int64_t rounds, float* sink) {
   constexpr int kChains = 12;
   __m512 sums[kChains];
@@ -102,7 +101,6 @@ __attribute__((target("avx512f,avx512bf16"), noinline)) double bf16_dot(int64_t 
   return 2.0 * kChains * 32 * static_cast<double>(rounds);
 }
 #else
-bool has_bf16_dot() { return false; }
 double bf16_dot(int64_t, float*) { return 0; }
 #endif
 
