@@ -9,7 +9,7 @@
 namespace everlong::kernels {
 
 /// y = f(x w^T + bias) + residual for a few rows x, f the identity or silu. T is float, or uint16_t holding bfloat16; all arithmetic is fp32, and y
-/// is rounded once.
+/// is rounded once. Processors that multiply pairs of bfloat16 themselves take values below 2^-126 for zero.
 template <class T>
 struct MatVec {
   int64_t num_rows = 0;  ///< at most kMatVecRows
