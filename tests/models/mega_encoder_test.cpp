@@ -142,6 +142,7 @@ TEST_P(MegaEncoder, MasksOfAnyTypeAreEqual) {
   const auto expected = run({.tokens = all, .valid = valid});
   for (const auto type : {at::kInt, at::kLong, at::kByte, at::kFloat, at::kDouble, at::kHalf})
     EXPECT_TRUE(at::equal(run({.tokens = all, .valid = valid.to(type)}), expected)) << c10::toString(type);
+  EXPECT_TRUE(at::equal(run({.tokens = all, .valid = valid.to(at::kFloat) * -0.5}), expected));  // whatever is not zero
 }
 
 TEST_P(MegaEncoder, EmbeddingsStandForTokens) {
