@@ -35,7 +35,9 @@ class TaskTraining : public testing_support::TaskRuns {
     write("reviews.tsv", reviews);
     write("choices.jsonl", choices);
   }
-  Overrides masked() const { return {"train.task=masked-lm", "train.steps=6", "data.batch_size=2", "data.max_len=24", "data.train=" + path("text.txt")}; }
+  Overrides masked() const {
+    return {"train.task=masked-lm", "train.steps=6", "data.batch_size=2", "data.max_len=24", "data.train=" + path("text.txt")};
+  }
   Overrides classes() const {
     return {"train.task=sequence-classification", "train.steps=6", "data.train=" + path("reviews.tsv"), "data.eval=" + path("reviews.tsv")};
   }
@@ -60,8 +62,8 @@ class TaskTraining : public testing_support::TaskRuns {
   }
 };
 
-const std::vector<std::string> kEverything = {"model.dropout_prob=0.2", "model.hidden_dropout_prob=0.1", "train.average_decay=0.9", "train.accumulate=2",
-                                              "train.activation_checkpointing=true"};
+const std::vector<std::string> kEverything = {"model.dropout_prob=0.2", "model.hidden_dropout_prob=0.1", "train.average_decay=0.9",
+                                              "train.accumulate=2", "train.activation_checkpointing=true"};
 
 TEST_F(TaskTraining, StoppingChangesNothingOfAMaskedLanguageModel) { expect_stopping_changes_nothing(masked() + kEverything); }
 TEST_F(TaskTraining, StoppingChangesNothingOfAClassifier) {
@@ -78,7 +80,8 @@ TEST_F(TaskTraining, TheSavedModelNamesItsClassesAndHasTheScoresOfTheRun) {
   const auto tokenizer = text::load_tokenizer(folder);
   const auto roles = sequence_roles(*tokenizer, loaded.model->config());
   const auto examples = read_task_examples(path("reviews.tsv"), *tokenizer, roles, data::LabelMap({"no", "yes"}), {});
-  const auto again = score_predictions(examples, predict(*loaded.model, examples, data::Task::classification, roles), data::Task::classification, *tokenizer);
+  const auto again =
+      score_predictions(examples, predict(*loaded.model, examples, data::Task::classification, roles), data::Task::classification, *tokenizer);
   EXPECT_NEAR(again.score("loss"), found.score("loss"), 1e-5);
   EXPECT_EQ(again.score("accuracy"), found.score("accuracy"));
 }
@@ -105,7 +108,8 @@ TEST_F(TaskTraining, AModelWithOtherClassesStartsItsHeadAfresh) {
   train("first", classes());
   write("three.tsv", "sentence\tlabel\na b\tx\nc d\ty\ne f\tz\ng h\tx\ni j\ty\nk l\tz\nm n\tx\no p\ty\n");
   std::vector<std::string> messages;
-  const Overrides overrides = {"train.task=sequence-classification", "train.steps=1", "data.train=" + path("three.tsv"), "model.init=" + path("first")};
+  const Overrides overrides = {"train.task=sequence-classification", "train.steps=1", "data.train=" + path("three.tsv"),
+                               "model.init=" + path("first")};
   Trainer trainer(read_train_config(folder_ / "run.toml", overrides), RunDirectory(folder_ / "second"), false,
                   {.on_message = [&](std::string_view text) { messages.emplace_back(text); }});
   trainer.run({});
@@ -122,10 +126,30 @@ TEST_F(TaskTraining, ATokenizerWithoutSpecialTokensGetsIdsBehindItsOwn) {
 }
 
 TEST_F(TaskTraining, TheBestCheckpointIsThatOfTheNamedScore) {
-  train("run", classes() + Overrides{"train.metric=loss", "train.checkpoint_every=2", "train.eval_every=2", "train.keep_last=1", "optim.lr=1",
-                                     "optim.schedule=constant", "optim.warmup_steps=0"});
+  std::string opposite = "sentence\tlabel\n";  // what is learned makes the loss on these worse
+  for (int i = 0; i < 20; ++i) opposite += "number " + std::to_string(i) + (i % 3 == 0 ? " is good\tno\n" : " is bad\tyes\n");
+  write("opposite.tsv", opposite);
+  std::map<double, int64_t> step_of_loss;
+  const auto overrides = classes() + Overrides{"data.eval=" + path("opposite.tsv"),
+                                               "train.metric=loss",
+                                               "train.checkpoint_every=2",
+                                               "train.eval_every=2",
+                                               "train.keep_last=1",
+                                               "optim.lr=0.01",
+                                               "optim.schedule=constant",
+                                               "optim.warmup_steps=0"};
+  const auto note_loss = [&](std::string_view text) {
+    if (const auto place = text.find("loss "); place != std::string_view::npos) {
+      const auto steps = static_cast<int64_t>(2 * step_of_loss.size() + 2);
+      step_of_loss.emplace(std::stod(std::string(text.substr(place + 5))), steps);
+    }
+  };
+  Trainer(read_train_config(folder_ / "run.toml", overrides), RunDirectory(folder_ / "run"), false, {.on_message = note_loss}).run({});
   const RunDirectory run(folder_ / "run");
+  ASSERT_EQ(step_of_loss.size(), 3U);
+  EXPECT_NE(step_of_loss.begin()->second, 6) << "the last one is kept in any case";
   ASSERT_TRUE(run.best().has_value());
+  EXPECT_EQ(*run.best(), step_of_loss.begin()->second);
   EXPECT_EQ(run.checkpoint_steps().back(), 6);
   EXPECT_NE(testing::read_text(run.checkpoint(*run.best()) / "trainer.json").find("best_loss"), std::string::npos);
 }
