@@ -71,6 +71,7 @@ constexpr int64_t kLarge = int64_t{1} << 20;  ///< values from which on it pays 
 constexpr int64_t kLeast = int64_t{1} << 17;  ///< values that are worth a second thread
 constexpr int kTogether = 4;                  ///< outputs whose vectors of partial sums are added up at once
 constexpr int64_t kTile = 16;                 ///< outputs that are finished at once
+static_assert(kTile % kTogether == 0 && PackedMatrix::kGroup % kTogether == 0, "rows that are summed side by side share a table");
 
 /// Partial sums of kOutputs rows of the matrix against kRows vectors.
 template <int kRows, int kOutputs, class P>
